@@ -1,0 +1,44 @@
+/**
+ * Time, as the rest of the code sees it: the only timers of the library, so
+ * that a test can pass another clock instead of sleeping.
+ */
+
+export interface Timer {
+  /** Idempotent; after it the callback does not run. */
+  cancel(): void;
+}
+
+export interface Clock {
+  /** Monotonic milliseconds with a fraction. Only differences mean something. */
+  now(): number;
+  /** Runs `run` once, not earlier than in `delayMs`. The timer does not keep the process alive. */
+  after(delayMs: number, run: () => void): Timer;
+  /** Runs `run` after the I/O of this turn of the event loop. */
+  soon(run: () => void): void;
+}
+
+export const systemClock: Clock = {
+  now: () => performance.now(),
+  after(delayMs, run) {
+    const timer = setTimeout(run, delayMs);
+    timer.unref();
+    return { cancel: () => clearTimeout(timer) };
+  },
+  soon(run) {
+    setImmediate(run);
+  },
+};
+
+/** Resolves in `delayMs`, or at once when `signal` aborts; never rejects. */
+export function pause(clock: Clock, delayMs: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal?.aborted) return resolve();
+    const done = (): void => {
+      timer.cancel();
+      signal?.removeEventListener('abort', done);
+      resolve();
+    };
+    const timer = clock.after(delayMs, done);
+    signal?.addEventListener('abort', done, { once: true });
+  });
+}

@@ -1,0 +1,193 @@
+/**
+ * One Redis server, as the rest of ringcache sees it: every question that can
+ * be asked of it, and for each question the closed list of its answers.
+ *
+ * Whatever goes wrong (connection, budget, refusal) is one error,
+ * `NodeUnavailableError`; no type of the Redis client passes this border. Every
+ * operation carries the fence of the snapshot it was started with, and is
+ * answered `stale` or `unknown` instead of acting when the node's epoch says
+ * that the snapshot may not be used.
+ */
+import type { NodeUnavailableError } from '../errors.ts';
+import type { LatencySummary, NodeCounters } from '../metrics/metrics.ts';
+
+/** An encoded value: what the codec made of it, without the header. */
+export interface Payload {
+  readonly codec: number;
+  readonly flags: number;
+  readonly bytes: Buffer;
+}
+
+/** How long an entry is to live, from the moment it is sent. */
+export interface Life {
+  /** Fresh for this long. */
+  readonly ttlMs: number;
+  /** Kept this much longer, to be served while stale. */
+  readonly staleMs: number;
+  /** How long the load took; 0 for a plain set. */
+  readonly loadMs: number;
+}
+
+/** An entry that was found on a node and could be decoded. */
+export interface Stored {
+  readonly value: unknown;
+  /** The epoch in which it was written. */
+  readonly stamp: number;
+  /** End of freshness in the node's clock: with `stamp`, the identity of the entry. */
+  readonly freshUntil: number;
+  /** The same, as milliseconds from now; 0 or less when stale. */
+  readonly freshForMs: number;
+  readonly loadMs: number;
+}
+
+/** Takes the answers to batched reads. Exactly one of the two is called for each read. */
+export interface Reader {
+  /**
+   * @param position What was passed to `read`.
+   * @param stored Undefined when nothing is there, or nothing readable.
+   * @param epoch The node's epoch; `UNKNOWN_EPOCH` when the node has lost it.
+   */
+  found(position: number, stored: Stored | undefined, epoch: number): void;
+  failed(position: number, error: NodeUnavailableError): void;
+}
+
+export const UNKNOWN_EPOCH = -1;
+
+/** The snapshot of the asker is older than the node's epoch, or the node has no epoch (it must be admitted again). Nothing was done. */
+export type Fenced = { readonly kind: 'stale' } | { readonly kind: 'unknown' };
+
+export type LeaseAnswer =
+  | { readonly kind: 'value'; readonly stored: Stored } // there is a value other than the one seen
+  | { readonly kind: 'leased' } // there is none, and the token now holds the right to store one
+  | { readonly kind: 'busy'; readonly remainingMs: number } // another token holds that right
+  | Fenced;
+
+export type FillAnswer =
+  | { readonly kind: 'stored' } // the lease was ours, and has ended
+  | { readonly kind: 'lost' } // a set, a delete, expiry or eviction ended the lease first
+  | { readonly kind: 'refused' } // the node is full; it still serves
+  | Fenced;
+
+export type WriteAnswer = { readonly kind: 'stored' } | { readonly kind: 'refused' } | Fenced;
+
+export type RemoveAnswer = { readonly kind: 'removed'; readonly existed: boolean } | Fenced;
+
+export type CopyAnswer =
+  | {
+      readonly kind: 'value';
+      readonly stored: Stored;
+      readonly payload: Payload;
+      /** What is left of its life here. */
+      readonly life: Life;
+    }
+  | { readonly kind: 'none' }
+  | Fenced;
+
+/** What stands at a node under one key, for people. */
+export interface Inspection {
+  readonly stored: Stored | undefined;
+  /** Until the node forgets the entry; 0 when there is none. */
+  readonly leftMs: number;
+  readonly leased: boolean;
+  readonly leaseLeftMs: number;
+}
+
+/** What a node says of itself when a connection to it stands. */
+export interface Greeting {
+  /** Changes whenever the server process was restarted. */
+  readonly runId: string;
+  /** What it has as its epoch; undefined when it has none. */
+  readonly fence: string | undefined;
+  /** Its copy of the topology document. */
+  readonly document: string | undefined;
+}
+
+/** What a node is to be told before it is used. */
+export type Admission =
+  | { readonly kind: 'install'; readonly fence: string; readonly document: string }
+  | { readonly kind: 'reject'; readonly reason: Error };
+
+/**
+ * Decides, for a node that has just been connected, whether and with which
+ * epoch it is used. Asked again until an `install` finds the node unchanged.
+ */
+export type Admit = (node: string, greeting: Greeting) => Admission | Promise<Admission>;
+
+export interface NodeState {
+  readonly state: 'up' | 'down' | 'connecting';
+  readonly breaker: 'closed' | 'open' | 'halfOpen';
+}
+
+/** The plain numbers of one node. */
+export type NodeStats = Readonly<Omit<NodeCounters, 'latency'>> & {
+  readonly latency: LatencySummary;
+  /** Requests sent and not answered yet. */
+  readonly inFlight: number;
+  /** Deletes that wait to be confirmed. */
+  readonly unconfirmed: number;
+};
+
+/** What a node reports by itself. Listeners must not throw. */
+export interface NodeListener {
+  /** It became usable, or stopped being so. */
+  state(node: string, state: NodeState): void;
+  /** Something a person should hear of: a wrong password, a refused script, a node that is no cache node. */
+  trouble(node: string, error: Error): void;
+  /** A delete that could not be confirmed before is now. */
+  confirmed(node: string, key: string): void;
+}
+
+/** Every method that returns a promise rejects with `NodeUnavailableError` and nothing else. */
+export interface CacheNode {
+  readonly id: string;
+  state(): NodeState;
+  stats(): NodeStats;
+
+  /** Starts connecting; resolves when the first attempt succeeded or failed. Never rejects. */
+  open(): Promise<void>;
+
+  /** Reads in the next batch to this node. Hot path: no promise, no closure. */
+  read(key: string, reader: Reader, position: number): void;
+
+  /**
+   * Takes the right to store `key`, unless there is a value other than `seen`
+   * (the one that the asker has already found unusable, or wants refreshed).
+   */
+  lease(
+    key: string,
+    ask: { token: string; leaseMs: number; fence: string; seen?: Stored | undefined },
+  ): Promise<LeaseAnswer>;
+  /** Lengthens a lease that is still ours; resolves to whether it was. */
+  extendLease(key: string, ask: { token: string; leaseMs: number }): Promise<boolean>;
+  /** Ends a lease that is still ours, storing nothing. */
+  dropLease(key: string, token: string): Promise<void>;
+  /** Stores if `token` still holds the lease, and ends the lease. */
+  fill(
+    key: string,
+    entry: { token: string; payload: Payload; life: Life; fence: string; epoch: number },
+  ): Promise<FillAnswer>;
+  /** Stores, and ends any lease, so that a load under way is not stored. */
+  write(
+    key: string,
+    entry: { payload: Payload; life: Life; fence: string; epoch: number },
+  ): Promise<WriteAnswer>;
+  /** Removes the value and any lease. */
+  remove(key: string, fence: string): Promise<RemoveAnswer>;
+  /** Removes it as soon as the node can be used again, before anything is read from it; bounded by `untilMs` from now. */
+  removeLater(key: string, untilMs: number): void;
+  /** Reads a value with what is left of its life, to store it at another node. */
+  copy(key: string, fence: string): Promise<CopyAnswer>;
+
+  inspect(key: string): Promise<Inspection>;
+  /** One step through the keys that have a value here; ends when `cursor` is '0' again. */
+  scan(cursor: string, count: number): Promise<{ cursor: string; keys: string[] }>;
+  /** The greeting of a node in use: its epoch and document now. */
+  greet(): Promise<Greeting>;
+  /** Raises the node to `fence` and leaves a copy of the document; `stale` when it is further already. */
+  install(fence: string, document: string): Promise<{ kind: 'installed' } | { kind: 'stale' }>;
+  /** Stops using the node until it has been admitted anew; resolves when that succeeded or failed. */
+  readmit(): Promise<void>;
+
+  /** Ends the connection; requests under way are rejected. Idempotent; leaves no timer and no socket. */
+  close(): Promise<void>;
+}
