@@ -14,12 +14,9 @@
  * grows with the ring; this takes 4 to 8 ns and stays flat (bench/ring-lookup.ts).
  */
 
-import { InvalidOptionError } from '../errors.ts';
-
 const HASHES = 2 ** 32;
 // Owners are kept in 16 bits.
 const MAX_OWNERS = 2 ** 16;
-const MAX_TOTAL = 2 ** 24;
 // 16 MiB of table at most; a ring of more than 2^20 points walks a little further.
 const MAX_TABLE_BITS = 22;
 
@@ -95,9 +92,6 @@ export class Points {
  */
 function merge(ofNodes: readonly Float64Array[]): Float64Array {
   const total = ofNodes.reduce((sum, points) => sum + points.length, 0);
-  if (total > MAX_TOTAL) {
-    throw new InvalidOptionError('points', `such that the ring has ${MAX_TOTAL} at most`, total);
-  }
   const merged = new Float64Array(total);
   let next = 0;
   for (const [node, points] of ofNodes.entries()) {

@@ -20,6 +20,9 @@ import {
 } from './members.ts';
 import { Points } from './points.ts';
 
+// About 100 MB and some seconds to build; far beyond any use.
+const MAX_TOTAL_POINTS = 2 ** 24;
+
 /**
  * Consistent hashing over named, weighted nodes (Karger et al. 1997).
  *
@@ -154,10 +157,15 @@ export class HashRing {
   }
 }
 
+/** Counts them before it hashes any: a ring that is too large is refused at once. */
 function ownPoints(members: readonly Member[], perWeight: number): Float64Array[] {
-  return members.map(({ id, weight }) =>
-    hashPoints(id, Math.max(1, Math.round(perWeight * weight))),
-  );
+  const counts = members.map(({ weight }) => Math.max(1, Math.round(perWeight * weight)));
+  const total = counts.reduce((sum, count) => sum + count);
+  if (total > MAX_TOTAL_POINTS) {
+    const expected = `such that a ring has ${MAX_TOTAL_POINTS} at most (points × sum of weights)`;
+    throw new InvalidOptionError('points', expected, total);
+  }
+  return members.map(({ id }, index) => hashPoints(id, counts[index]!));
 }
 
 /** Neither `|`, `=` nor `,` can stand in an id, so different rings have different texts. */
