@@ -22,8 +22,8 @@ interface Group {
  */
 export class LocalNodes extends Array<LocalNode> implements AsyncDisposable {
   readonly #group: Group;
-  #started = 0;
-  readonly #starting = new Set<Promise<LocalNode>>();
+  /** All that were ever begun: what the user removes from the array is closed, too. */
+  readonly #starts: Promise<LocalNode>[] = [];
   #closed: Promise<void> | undefined;
 
   static override get [Symbol.species](): ArrayConstructor {
@@ -56,10 +56,15 @@ export class LocalNodes extends Array<LocalNode> implements AsyncDisposable {
    * @throws ClosedError after `close`.
    */
   async add(): Promise<LocalNode> {
-    if (this.#closed !== undefined) throw new ClosedError('this group of local nodes');
-    const node = await this.#start();
-    this.push(node);
-    return node;
+    this.#refuseIfClosed();
+    try {
+      const node = await this.#start();
+      this.push(node);
+      return node;
+    } catch (error) {
+      this.#refuseIfClosed(); // then that is why it failed
+      throw error;
+    }
   }
 
   /** Kills all nodes and removes their folders. Idempotent. */
@@ -72,20 +77,25 @@ export class LocalNodes extends Array<LocalNode> implements AsyncDisposable {
     return this.close();
   }
 
+  #refuseIfClosed(): void {
+    if (this.#closed !== undefined) throw new ClosedError('this group of local nodes');
+  }
+
   #start(): Promise<LocalNode> {
-    this.#started += 1;
-    const id = `${this.#group.idPrefix}${this.#started}`;
-    const { server, args, folder, watchdog } = this.#group;
+    const { server, args, idPrefix, folder, watchdog } = this.#group;
+    const id = `${idPrefix}${this.#starts.length + 1}`;
     const start = LocalNode.start(id, { server, args, watchdog, dir: join(folder, id) });
-    this.#starting.add(start);
-    return start.finally(() => this.#starting.delete(start));
+    this.#starts.push(start);
+    return start;
   }
 
   async #end(): Promise<void> {
     // The watchdog ends those that are still starting, too, and lets nothing start after them.
     await this.#group.watchdog.close();
-    await Promise.allSettled(this.#starting);
-    await Promise.all(this.map((node) => node.kill()));
+    const started = await Promise.allSettled(this.#starts);
+    const nodes = started.flatMap((start) => (start.status === 'fulfilled' ? [start.value] : []));
+    await Promise.all(nodes.map((node) => node.kill()));
+    // If somebody has killed the watchdog, it has removed nothing.
     rmSync(this.#group.folder, { recursive: true, force: true });
   }
 }

@@ -4,11 +4,10 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { pause, systemClock } from '../clock.ts';
 import type { ServerBinary } from './provide.ts';
-import { run } from './run.ts';
+import { schedulingState } from './scheduling-state.ts';
 import type { Watchdog } from './watchdog.ts';
 
 export interface Launch {
@@ -158,19 +157,5 @@ export class ServerProcess {
       this.#awaited -= 1;
       if (this.#awaited === 0) this.#child.unref();
     }
-  }
-}
-
-/** One letter as in ps(1): R, S, D, T (stopped), Z; empty when there is no such process. */
-async function schedulingState(pid: number): Promise<string> {
-  try {
-    if (process.platform !== 'linux') {
-      return (await run('ps', ['-o', 'state=', '-p', String(pid)])).trim().charAt(0);
-    }
-    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
-    // The second field is the name in parentheses, which may hold spaces and parentheses.
-    return stat.charAt(stat.lastIndexOf(')') + 2);
-  } catch {
-    return '';
   }
 }
