@@ -38,6 +38,8 @@ export interface Stored {
   /** The same, as milliseconds from now; 0 or less when stale. */
   readonly freshForMs: number;
   readonly loadMs: number;
+  /** Size of the payload as it was stored. */
+  readonly bytes: number;
 }
 
 /** Takes the answers to batched reads. Exactly one of the two is called for each read. */
@@ -181,6 +183,8 @@ export interface CacheNode {
   inspect(key: string): Promise<Inspection>;
   /** One step through the keys that have a value here; ends when `cursor` is '0' again. */
   scan(cursor: string, count: number): Promise<{ cursor: string; keys: string[] }>;
+  /** How many keys the server's database holds, of every namespace: an upper bound for `scan`. */
+  size(): Promise<number>;
   /** The greeting of a node in use: its epoch and document now. */
   greet(): Promise<Greeting>;
   /** Raises the node to `fence` and leaves a copy of the document; `stale` when it is further already. */

@@ -1,0 +1,181 @@
+/**
+ * What a node goes through before it is used: after every connect, when its
+ * breaker tries it again, and when it was found without an epoch.
+ *
+ *     greeting (run id, fence, document, time) → the topology decides
+ *     → fence and document are installed → deletes it missed are done → in use
+ *
+ * Decides nothing itself: that is `Admit`. One runs at a time.
+ */
+import type { Clock } from '../clock.ts';
+import { NodeUnavailableError } from '../errors.ts';
+import type { Client, Connection } from './connection.ts';
+import { judge } from './failure.ts';
+import type { Admit, Greeting } from './node.ts';
+import type { NodeClock } from './node-clock.ts';
+import { runScript } from './question.ts';
+import type { Removals } from './removals.ts';
+import { INSTALL } from './scripts.ts';
+import { within } from './within.ts';
+
+/** Another process may raise the epoch between greeting and installation. */
+const MAX_ROUNDS = 3;
+/** The decision may ask other nodes, each within its budget. */
+const DECISION_MS = 5_000;
+
+export interface NodeKeys {
+  readonly fence: string;
+  readonly document: string;
+  value(key: string): string;
+  lease(key: string): string;
+}
+
+export interface AdmissionHost {
+  readonly id: string;
+  readonly clock: Clock;
+  readonly keys: NodeKeys;
+  readonly admit: Admit;
+  readonly connection: Connection;
+  readonly nodeClock: NodeClock;
+  readonly removals: Removals;
+  /** Counts the connections that came to stand. */
+  generation(): number;
+  /** It has passed: called with nothing awaited since. */
+  admitted(): void;
+  tell(error: Error): void;
+}
+
+interface Run {
+  readonly generation: number;
+  readonly result: Promise<boolean>;
+}
+
+export class AdmissionProcedure {
+  readonly #host: AdmissionHost;
+  #run: Run | undefined;
+
+  constructor(host: AdmissionHost) {
+    this.#host = host;
+  }
+
+  /**
+   * Whether the node has passed; joins a run under way on the same connection.
+   * Never rejects.
+   *
+   * @param budgetMs For each step.
+   */
+  async run(budgetMs: number): Promise<boolean> {
+    const generation = this.#host.generation();
+    const earlier = this.#run;
+    if (earlier !== undefined) {
+      const passed = await earlier.result;
+      // One that failed with the connection before says nothing about this one.
+      if (passed || earlier.generation === generation) return passed;
+      return this.run(budgetMs);
+    }
+    const result = this.#guarded(budgetMs).finally(() => {
+      this.#run = undefined;
+    });
+    this.#run = { generation, result };
+    return result;
+  }
+
+  /** Resolves when none is under way. */
+  async settled(): Promise<void> {
+    await this.#run?.result;
+  }
+
+  async #guarded(budgetMs: number): Promise<boolean> {
+    try {
+      return await this.#rounds(budgetMs);
+    } catch (error) {
+      if (!(error instanceof NodeUnavailableError)) {
+        this.#host.tell(error instanceof Error ? error : new Error(String(error)));
+      }
+      return false;
+    }
+  }
+
+  async #rounds(budgetMs: number): Promise<boolean> {
+    const host = this.#host;
+    for (let round = 0; round < MAX_ROUNDS; round += 1) {
+      const generation = host.generation();
+      host.nodeClock.forget();
+      const greeting = await this.#ask(budgetMs, (client) => greetingOf(client, host.keys, host));
+      const decision = await within(Promise.resolve(host.admit(host.id, greeting)), DECISION_MS, {
+        clock: host.clock,
+        late: () => this.#late('the decision about its admission', DECISION_MS),
+      });
+      if (decision.kind === 'reject') {
+        host.tell(decision.reason);
+        return false;
+      }
+      // Another server may have answered the connection meanwhile: greet it.
+      if (host.generation() !== generation) continue;
+      const installed = await this.#ask(budgetMs, (client) =>
+        runScript(client, INSTALL, [
+          host.keys.fence,
+          host.keys.document,
+          decision.fence,
+          decision.document,
+        ]),
+      );
+      if (installed !== 1) continue;
+      await host.removals.replay((keys) =>
+        this.#ask(budgetMs, (client) => removeKeys(client, host.keys, keys)),
+      );
+      if (host.generation() !== generation || !host.connection.ready) continue;
+      host.admitted();
+      return true;
+    }
+    return false;
+  }
+
+  async #ask<T>(budgetMs: number, send: (client: Client) => Promise<T>): Promise<T> {
+    const { clock, connection } = this.#host;
+    let work: Promise<T> | undefined;
+    connection.send((client) => {
+      work = send(client);
+    });
+    try {
+      return await within(work as unknown as Promise<T>, budgetMs, {
+        clock,
+        late: () => this.#late('its admission', budgetMs),
+      });
+    } catch (error) {
+      if (error instanceof NodeUnavailableError) throw error;
+      const verdict = judge(error);
+      const told = connection.failures.from(error, verdict.reason);
+      if (verdict.tell) this.#host.tell(told);
+      throw told;
+    }
+  }
+
+  #late(what: string, ms: number): NodeUnavailableError {
+    return this.#host.connection.failures.plain('timeout', `${what} took longer than ${ms} ms`);
+  }
+}
+
+/** Run id, fence and document; samples the node's clock on the way. */
+export async function greetingOf(
+  client: Client,
+  keys: NodeKeys,
+  { nodeClock, clock }: { nodeClock: NodeClock; clock: Clock },
+): Promise<Greeting> {
+  const sentAt = clock.now();
+  const [info, [fence, document]] = await Promise.all([
+    client.info('server'),
+    client.mget(keys.fence, keys.document) as Promise<(string | null | undefined)[]>,
+    client.time().then((time) => nodeClock.sample(sentAt, time)),
+  ]);
+  return {
+    runId: /^run_id:(\w+)/m.exec(info)?.[1] ?? '',
+    fence: fence ?? undefined,
+    document: document ?? undefined,
+  };
+}
+
+/** Values and leases, whatever the epoch: a delete is right under each. */
+export function removeKeys(client: Client, keys: NodeKeys, which: string[]): Promise<unknown> {
+  return client.del(which.flatMap((key) => [keys.value(key), keys.lease(key)]));
+}

@@ -1,0 +1,56 @@
+/**
+ * One question that is answered by a promise: a script, or a few plain
+ * commands. Knows how a script reaches a server that has never seen it.
+ */
+import type { NodeUnavailableError } from '../errors.ts';
+import type { Client } from './connection.ts';
+import { isNoScript } from './failure.ts';
+import type { Script } from './scripts.ts';
+import type { Request } from './turn.ts';
+
+export type Argument = string | number | Buffer;
+
+/** Sends a script by its hash; in full when the server does not know it. */
+export async function runScript(
+  client: Client,
+  script: Script,
+  operands: Argument[],
+): Promise<unknown> {
+  // `async`, but the first command is written before this returns.
+  try {
+    return await client.callBuffer('evalsha', script.sha, script.keys, ...operands);
+  } catch (error) {
+    if (!isNoScript(error)) throw error;
+    return client.callBuffer('eval', script.lua, script.keys, ...operands);
+  }
+}
+
+export class Question<T> implements Request {
+  readonly answer: Promise<T>;
+  readonly #ask: (client: Client) => Promise<unknown>;
+  readonly #read: (reply: unknown) => T;
+  readonly #resolve: (answer: T) => void;
+  readonly #reject: (error: unknown) => void;
+
+  /** @param read Makes sense of the reply. */
+  constructor(ask: (client: Client) => Promise<unknown>, read: (reply: unknown) => T) {
+    this.#ask = ask;
+    this.#read = read;
+    const { promise, resolve, reject } = Promise.withResolvers<T>();
+    this.answer = promise;
+    this.#resolve = resolve;
+    this.#reject = reject;
+  }
+
+  send(client: Client): Promise<unknown> {
+    return this.#ask(client);
+  }
+
+  answered(reply: unknown): void {
+    this.#resolve(this.#read(reply));
+  }
+
+  failed(error: NodeUnavailableError): void {
+    this.#reject(error);
+  }
+}

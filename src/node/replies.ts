@@ -1,0 +1,82 @@
+/** What the scripts answered, as the closed lists of the contract. */
+import type { ReadHost } from './batch.ts';
+import { payloadOf, readEntry } from './entry.ts';
+import type {
+  CopyAnswer,
+  Fenced,
+  FillAnswer,
+  Inspection,
+  LeaseAnswer,
+  RemoveAnswer,
+  Stored,
+  WriteAnswer,
+} from './node.ts';
+import { REPLY } from './scripts.ts';
+
+const UNKNOWN: Fenced = { kind: 'unknown' };
+const STALE: Fenced = { kind: 'stale' };
+
+export class ReplyReader {
+  readonly #host: ReadHost;
+
+  constructor(host: ReadHost) {
+    this.#host = host;
+  }
+
+  /** Undefined when there is a value that cannot be read. */
+  lease(reply: unknown): LeaseAnswer | undefined {
+    if (!Buffer.isBuffer(reply)) return this.leaseAnyway(reply);
+    const stored = this.#read(reply);
+    return stored && { kind: 'value', stored };
+  }
+
+  leaseAnyway(reply: unknown): LeaseAnswer {
+    if (reply === 0) return { kind: 'leased' };
+    return fenced(reply) ?? { kind: 'busy', remainingMs: Number(reply) };
+  }
+
+  fill(reply: unknown): FillAnswer {
+    if (reply === REPLY.refused) return { kind: 'refused' };
+    return fenced(reply) ?? { kind: reply === 1 ? 'stored' : 'lost' };
+  }
+
+  write(reply: unknown): WriteAnswer {
+    return fenced(reply) ?? { kind: reply === 1 ? 'stored' : 'refused' };
+  }
+
+  remove(reply: unknown): RemoveAnswer {
+    return fenced(reply) ?? { kind: 'removed', existed: reply === 1 };
+  }
+
+  copy(reply: unknown): CopyAnswer {
+    if (!Array.isArray(reply)) return fenced(reply) ?? { kind: 'none' };
+    const [entry, leftMs] = reply as [Buffer, number];
+    const stored = this.#read(entry);
+    if (stored === undefined) return { kind: 'none' };
+    const ttlMs = Math.max(0, stored.freshForMs);
+    const life = { ttlMs, staleMs: Math.max(0, leftMs - ttlMs), loadMs: stored.loadMs };
+    return { kind: 'value', stored, payload: payloadOf(entry), life };
+  }
+
+  inspection(reply: unknown): Inspection {
+    const [entry, leftMs, leaseLeftMs] = reply as [Buffer | null, number, number];
+    return {
+      stored: entry === null ? undefined : this.#read(entry),
+      leftMs: Math.max(0, leftMs),
+      leased: leaseLeftMs > 0,
+      leaseLeftMs: Math.max(0, leaseLeftMs),
+    };
+  }
+
+  #read(entry: Buffer): Stored | undefined {
+    const stored = readEntry(entry, this.#host.codec, this.#host.nodeClock.now());
+    if (stored === undefined) this.#host.counters.broken += 1;
+    return stored;
+  }
+}
+
+function fenced(reply: unknown): Fenced | undefined {
+  if (reply === REPLY.unknown) return UNKNOWN;
+  if (reply === REPLY.stale) return STALE;
+  return undefined;
+}

@@ -1,0 +1,128 @@
+/**
+ * What is done on a node in one step. Each script is sent by its hash, and in
+ * full when the node does not know it (after a restart or SCRIPT FLUSH).
+ *
+ * Answers are integers, negative ones the same everywhere (`REPLY`). Works from
+ * Redis 6.2 on: no shebang line, which 6.2 would refuse.
+ */
+import { createHash } from 'node:crypto';
+import { EPOCH_DIGITS } from './fence.ts';
+
+export interface Script {
+  readonly lua: string;
+  readonly sha: string;
+  readonly keys: number;
+}
+
+export const REPLY = { unknown: -1, stale: -2, refused: -3 } as const;
+
+function script(keys: number, lua: string): Script {
+  return { keys, lua, sha: createHash('sha1').update(lua).digest('hex') };
+}
+
+// KEYS[1] is the node's fence, ARGV[1] the asker's. Nothing is done when the
+// node has none (only an admission may give it one) or a later one, or another
+// of the same epoch. An earlier one is raised. SET is refused on a full node
+// unless the script has written already: the DEL before it is there for that,
+// so that a delete never fails because the fence could not be raised.
+const FENCED = `
+local fence = redis.call('GET', KEYS[1])
+if not fence then return ${REPLY.unknown} end
+if fence ~= ARGV[1] then
+  if string.sub(fence, 1, ${EPOCH_DIGITS}) >= string.sub(ARGV[1], 1, ${EPOCH_DIGITS}) then return ${REPLY.stale} end
+  redis.call('DEL', KEYS[1])
+  redis.call('SET', KEYS[1], ARGV[1])
+end`;
+
+// After a SET that was called protected: full is an answer, all else an error.
+const UNLESS_STORED = (onFull: string): string => `
+if type(stored) == 'table' and stored.err then
+  if not string.find(stored.err, 'OOM', 1, true) then return stored end
+  ${onFull}
+  return ${REPLY.refused}
+end`;
+
+/** fence value lease · fence token leaseMs seen → the value | 0 leased | remaining ms, 1 or more. */
+export const LEASE = script(
+  3,
+  `${FENCED}
+local value = redis.call('GET', KEYS[2])
+if value and ARGV[4] ~= '*' and string.sub(value, 5, 16) ~= ARGV[4] then return value end
+if redis.call('SET', KEYS[3], ARGV[2], 'NX', 'PX', ARGV[3]) then return 0 end
+if redis.call('GET', KEYS[3]) == ARGV[2] then return 0 end
+return math.max(1, redis.call('PTTL', KEYS[3]))`,
+);
+
+/** Leases whatever value is there. */
+export const SEEN_ANY = '*';
+
+/** fence value lease · fence token entry keepMs → 1 stored | 0 lost. */
+export const FILL = script(
+  3,
+  `${FENCED}
+if redis.call('GET', KEYS[3]) ~= ARGV[2] then return 0 end
+local stored = redis.pcall('SET', KEYS[2], ARGV[3], 'PX', ARGV[4])
+${UNLESS_STORED(`redis.call('DEL', KEYS[3])`)}
+redis.call('DEL', KEYS[3])
+return 1`,
+);
+
+// On a full node the old value goes too: its writer has replaced it at the
+// source, so what is left would be served stale until its ttl.
+/** fence value lease · fence entry keepMs → 1. */
+export const WRITE = script(
+  3,
+  `${FENCED}
+local stored = redis.pcall('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])
+${UNLESS_STORED(`redis.call('DEL', KEYS[2], KEYS[3])`)}
+redis.call('DEL', KEYS[3])
+return 1`,
+);
+
+/** fence value lease · fence → 1 existed | 0. */
+export const REMOVE = script(
+  3,
+  `${FENCED}
+redis.call('DEL', KEYS[3])
+return redis.call('DEL', KEYS[2])`,
+);
+
+/** fence value · fence → the value and what is left of its life | 0. */
+export const COPY = script(
+  2,
+  `${FENCED}
+local value = redis.call('GET', KEYS[2])
+if not value then return 0 end
+return {value, redis.call('PTTL', KEYS[2])}`,
+);
+
+/** lease · token leaseMs → 1 lengthened | 0 not ours. Touches only what the token owns: no fence. */
+export const EXTEND = script(
+  1,
+  `if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+return redis.call('PEXPIRE', KEYS[1], ARGV[2])`,
+);
+
+/** lease · token → 1 dropped | 0 not ours. */
+export const DROP = script(
+  1,
+  `if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+return redis.call('DEL', KEYS[1])`,
+);
+
+/** value lease → value, its life left, lease's life left. */
+export const INSPECT = script(
+  2,
+  `return {redis.call('GET', KEYS[1]), redis.call('PTTL', KEYS[1]), redis.call('PTTL', KEYS[2])}`,
+);
+
+/** fence document · fence document → 1 installed | stale. The DEL first: see above. */
+export const INSTALL = script(
+  2,
+  `local fence = redis.call('GET', KEYS[1])
+if fence and fence ~= ARGV[1] and string.sub(fence, 1, ${EPOCH_DIGITS}) >= string.sub(ARGV[1], 1, ${EPOCH_DIGITS}) then return ${REPLY.stale} end
+redis.call('DEL', KEYS[2])
+redis.call('SET', KEYS[1], ARGV[1])
+redis.call('SET', KEYS[2], ARGV[2])
+return 1`,
+);

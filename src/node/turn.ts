@@ -1,0 +1,130 @@
+/**
+ * All that is sent to a node in one turn of the event loop: one budget timer,
+ * one call of the breaker, one piece on the wire, however many requests it is.
+ *
+ * A request is told exactly once how it went. Knows nothing of what it asks.
+ */
+import type { Clock, Timer } from '../clock.ts';
+import type { NodeUnavailableError } from '../errors.ts';
+import type { NodeCounters } from '../metrics/metrics.ts';
+import type { Outcome } from './breaker.ts';
+import type { Client } from './connection.ts';
+import { type Failures, judge } from './failure.ts';
+
+/** One command, or a few that are answered together. */
+export interface Request {
+  /** Sends it. The promise always settles: the client rejects it when the connection is lost. */
+  send(client: Client): Promise<unknown>;
+  answered(reply: unknown): void;
+  failed(error: NodeUnavailableError): void;
+}
+
+/** What the turns of one node share. */
+export interface TurnHost {
+  readonly clock: Clock;
+  readonly timeoutMs: number;
+  readonly failures: Failures;
+  readonly counters: NodeCounters;
+  /** Turns that are not finished. */
+  readonly underWay: Set<Turn>;
+  /** Commands that the server has not answered, given up on or not. */
+  inFlight: number;
+  /** Something a person should hear of. */
+  tell(error: NodeUnavailableError): void;
+}
+
+export class Turn {
+  readonly #host: TurnHost;
+  readonly #outcome: Outcome;
+  readonly #sentAt: number;
+  readonly #requests: (Request | undefined)[];
+  #left: number;
+  #nodeFailed = false;
+  #timer: Timer | undefined;
+
+  constructor(host: TurnHost, requests: Request[], outcome: Outcome) {
+    this.#host = host;
+    this.#outcome = outcome;
+    this.#requests = requests;
+    this.#left = requests.length;
+    this.#sentAt = host.clock.now();
+    host.underWay.add(this);
+  }
+
+  send(client: Client): void {
+    const host = this.#host;
+    for (let at = 0; at < this.#requests.length; at += 1) {
+      host.inFlight += 1;
+      this.#requests[at]?.send(client).then(
+        (reply) => this.#answered(at, reply),
+        (error: unknown) => this.#rejected(at, error),
+      );
+    }
+    this.#timer = host.clock.after(host.timeoutMs, () => {
+      // The loop may have been blocked while the answers came: read them first.
+      host.clock.soon(() => this.#expire());
+    });
+  }
+
+  /** The node is closed: nobody waits any longer. */
+  abort(error: NodeUnavailableError): void {
+    this.#failAll(error);
+    this.#finish();
+  }
+
+  #answered(at: number, reply: unknown): void {
+    const request = this.#take(at);
+    if (request === undefined) return;
+    request.answered(reply);
+    if (this.#left === 0) this.#finish();
+  }
+
+  #rejected(at: number, error: unknown): void {
+    const request = this.#take(at);
+    if (request === undefined) return;
+    const host = this.#host;
+    const verdict = judge(error);
+    const told = host.failures.from(error, verdict.reason);
+    host.counters.failures += 1;
+    if (verdict.counts) this.#nodeFailed = true;
+    if (verdict.tell) host.tell(told);
+    request.failed(told);
+    if (this.#left === 0) this.#finish();
+  }
+
+  // Undefined for what was given up on: the late answer of a request is nobody's.
+  #take(at: number): Request | undefined {
+    this.#host.inFlight -= 1;
+    const request = this.#requests[at];
+    if (request === undefined) return undefined;
+    this.#requests[at] = undefined;
+    this.#left -= 1;
+    return request;
+  }
+
+  #expire(): void {
+    if (this.#left === 0) return;
+    const { failures, counters, timeoutMs } = this.#host;
+    this.#nodeFailed = true;
+    counters.failures += this.#left;
+    counters.timeouts += this.#left;
+    this.#failAll(failures.plain('timeout', `no answer within ${timeoutMs} ms`));
+    this.#finish();
+  }
+
+  #failAll(error: NodeUnavailableError): void {
+    const requests = this.#requests.filter((request) => request !== undefined);
+    this.#requests.fill(undefined);
+    this.#left = 0;
+    for (const request of requests) request.failed(error);
+  }
+
+  #finish(): void {
+    const host = this.#host;
+    this.#timer?.cancel();
+    if (!host.underWay.delete(this)) return;
+    host.counters.latency.record(host.clock.now() - this.#sentAt);
+    if (this.#nodeFailed) this.#outcome.fail();
+    else this.#outcome.succeed();
+  }
+}
