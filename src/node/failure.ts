@@ -58,6 +58,14 @@ function isReply(error: unknown): error is Error {
   return false;
 }
 
+function textOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  // How ioredis says it, which speaks of retries that there are none of.
+  if (error.name === 'MaxRetriesPerRequestError')
+    return 'the connection was lost before the answer';
+  return error.message || error.name;
+}
+
 /** Makes the errors of one node; the only place that knows which texts are secret. */
 export class Failures {
   readonly #node: string;
@@ -80,7 +88,7 @@ export class Failures {
   }
 
   #copy(error: unknown): Error {
-    const text = error instanceof Error ? error.message || error.name : String(error);
+    const text = textOf(error);
     const copy = new Error(this.#scrub(text));
     // The stack of the copy says where it was copied, which helps nobody.
     copy.stack = `Error: ${copy.message}`;

@@ -8,14 +8,11 @@
  */
 import { inspect } from 'node:util';
 import type { Clock } from '../clock.ts';
-import type { NodeUnavailableError } from '../errors.ts';
 import { NodeCounters } from '../metrics/metrics.ts';
 import type { Place } from './address.ts';
-import { AdmissionProcedure, greetingOf, type NodeKeys, removeKeys } from './admission.ts';
+import { greetingOf, type NodeKeys, removeKeys } from './admission.ts';
 import { EpochMemo, type ReadHost } from './batch.ts';
-import { Breaker } from './breaker.ts';
 import type { PayloadCodec } from './codec.ts';
-import { Connection } from './connection.ts';
 import { identityOf, writeEntry } from './entry.ts';
 import type {
   Admit,
@@ -51,6 +48,7 @@ import {
   SEEN_ANY,
   WRITE,
 } from './scripts.ts';
+import { Standing } from './standing.ts';
 import { BREAKER_DEFAULTS, type BreakerTuning, NODE_DEFAULTS, type NodeTuning } from './tuning.ts';
 
 export interface NodeParts {
@@ -67,59 +65,34 @@ export interface NodeParts {
 export class RedisNode implements CacheNode {
   readonly id: string;
   readonly #clock: Clock;
-  readonly #tuning: NodeTuning;
-  readonly #listener: NodeListener;
-  readonly #counters = new NodeCounters();
   readonly #keys: NodeKeys;
-  readonly #connection: Connection;
-  readonly #breaker: Breaker;
-  readonly #removals: Removals;
-  readonly #admission: AdmissionProcedure;
   readonly #nodeClock: NodeClock;
+  readonly #counters = new NodeCounters();
+  readonly #removals: Removals;
+  readonly #standing: Standing;
   readonly #outbox: Outbox;
   readonly #replies: ReplyReader;
-  #generation = 0;
-  #attempted = false;
   #closing: Promise<void> | undefined;
-  #reported: NodeState['state'] = 'connecting';
-  /** Why it is down: told to those who are turned away. */
-  #problem = '';
-  readonly #told = new Set<string>();
 
   constructor(place: Place, parts: NodeParts) {
-    const { clock, codec, namespace } = parts;
+    const { clock, codec, listener } = parts;
+    const tuning = parts.tuning ?? NODE_DEFAULTS;
     this.id = place.id;
     this.#clock = clock;
-    this.#tuning = parts.tuning ?? NODE_DEFAULTS;
-    this.#listener = parts.listener;
-    this.#keys = keysOf(namespace);
+    this.#keys = keysOf(parts.namespace);
     this.#nodeClock = new NodeClock(clock);
-    this.#connection = new Connection(place, {
+    this.#removals = this.#newRemovals(clock, listener);
+    this.#standing = new Standing(place, {
       clock,
-      tuning: this.#tuning,
-      listener: {
-        ready: () => this.#ready(),
-        lost: () => this.#lost(),
-        trouble: (error, tell) => this.#troubled(error, tell),
-      },
+      tuning,
+      breaker: parts.breaker ?? BREAKER_DEFAULTS,
+      admit: parts.admit,
+      listener,
+      keys: this.#keys,
+      nodeClock: this.#nodeClock,
+      removals: this.#removals,
+      counters: this.#counters,
     });
-    this.#breaker = new Breaker(parts.breaker ?? BREAKER_DEFAULTS, {
-      opened: () => this.#opened(),
-      probe: () => this.#admit(this.#tuning.timeoutMs),
-    });
-    this.#removals = new Removals({
-      clock,
-      usable: () => this.#breaker.closed,
-      remove: (keys) => this.#outbox.ask((client) => removeKeys(client, this.#keys, keys), Boolean),
-      confirmed: (key) => this.#listener.confirmed(this.id, key),
-      overflowed: (limit) =>
-        this.#tell(
-          new Error(
-            `more than ${limit} deletes wait for node ${this.id}; the oldest were given up`,
-          ),
-        ),
-    });
-    this.#admission = this.#newAdmission(parts);
     const reads: ReadHost = {
       fenceKey: this.#keys.fence,
       codec,
@@ -128,47 +101,30 @@ export class RedisNode implements CacheNode {
       epochs: new EpochMemo(),
     };
     this.#replies = new ReplyReader(reads);
-    this.#outbox = this.#newOutbox(clock, reads);
-  }
-
-  #newOutbox(clock: Clock, reads: ReadHost): Outbox {
-    return new Outbox({
-      turns: {
-        clock,
-        timeoutMs: this.#tuning.timeoutMs,
-        failures: this.#connection.failures,
-        counters: this.#counters,
-        underWay: new Set(),
-        inFlight: 0,
-        tell: (error) => this.#tell(error),
-      },
+    this.#outbox = new Outbox({
+      clock,
+      tuning,
       reads,
-      connection: this.#connection,
-      breaker: this.#breaker,
-      maxInFlight: this.#tuning.maxInFlight,
-      refusal: () => this.#refusal(),
+      standing: this.#standing,
+      counters: this.#counters,
     });
   }
 
-  #newAdmission(parts: NodeParts): AdmissionProcedure {
-    return new AdmissionProcedure({
-      id: this.id,
-      clock: parts.clock,
-      keys: this.#keys,
-      admit: parts.admit,
-      connection: this.#connection,
-      nodeClock: this.#nodeClock,
-      removals: this.#removals,
-      generation: () => this.#generation,
-      admitted: () => this.#admitted(),
-      tell: (error) => this.#tell(error),
+  #newRemovals(clock: Clock, listener: NodeListener): Removals {
+    return new Removals({
+      clock,
+      usable: () => this.#standing.breaker.closed,
+      remove: (keys) => this.#outbox.ask((client) => removeKeys(client, this.#keys, keys), Boolean),
+      confirmed: (key) => listener.confirmed(this.id, key),
+      overflowed: (limit) => {
+        const what = `more than ${limit} deletes wait for node ${this.id}; the oldest were given up`;
+        this.#standing.tell(new Error(what));
+      },
     });
   }
 
   state(): NodeState {
-    const breaker = this.#breaker.state;
-    if (breaker === 'closed') return { state: 'up', breaker };
-    return { state: this.#attempted ? 'down' : 'connecting', breaker };
+    return this.#standing.state;
   }
 
   stats(): NodeStats {
@@ -181,6 +137,7 @@ export class RedisNode implements CacheNode {
     };
   }
 
+  // What is printed of a node in passing: no address, no password.
   toJSON(): { id: string } & NodeState {
     return { id: this.id, ...this.state() };
   }
@@ -190,16 +147,12 @@ export class RedisNode implements CacheNode {
     return `RedisNode { id: ${JSON.stringify(this.id)}, state: '${state}', breaker: '${breaker}' }`;
   }
 
-  async open(): Promise<void> {
-    await this.#connection.open();
-    await this.#admission.settled();
-    this.#attempted = true;
-    this.#report();
+  open(): Promise<void> {
+    return this.#standing.open();
   }
 
-  async readmit(): Promise<void> {
-    this.#breaker.open();
-    await this.#admit(this.#tuning.connectTimeoutMs);
+  readmit(): Promise<void> {
+    return this.#standing.readmit();
   }
 
   close(): Promise<void> {
@@ -208,72 +161,10 @@ export class RedisNode implements CacheNode {
   }
 
   async #close(): Promise<void> {
-    const closed = this.#connection.failures.plain('closed');
-    this.#breaker.shutdown();
+    this.#standing.end();
     this.#removals.end();
-    this.#outbox.abort(closed);
-    await this.#connection.close();
-  }
-
-  // `closed` alone counts: while the breaker is open or half-open nobody waits,
-  // and the probe is our own.
-  #refusal(): NodeUnavailableError | undefined {
-    const { failures } = this.#connection;
-    if (this.#closing !== undefined) return failures.plain('closed');
-    if (!this.#breaker.closed) return failures.plain('breaker-open', this.#problem);
-    return undefined;
-  }
-
-  #ready(): void {
-    this.#generation += 1;
-    void this.#admit(this.#tuning.connectTimeoutMs);
-  }
-
-  async #admit(budgetMs: number): Promise<boolean> {
-    if (this.#closing !== undefined || !this.#connection.ready) return false;
-    const admitted = await this.#admission.run(budgetMs);
-    this.#attempted = true;
-    this.#report();
-    return admitted;
-  }
-
-  #admitted(): void {
-    if (this.#closing !== undefined) return;
-    this.#problem = '';
-    this.#told.clear();
-    this.#breaker.close();
-    this.#report();
-  }
-
-  #opened(): void {
-    this.#counters.opened += 1;
-    this.#report();
-  }
-
-  #lost(): void {
-    if (this.#closing !== undefined) return;
-    this.#attempted = true;
-    this.#breaker.open();
-    this.#report();
-  }
-
-  #troubled(error: NodeUnavailableError, tell: boolean): void {
-    this.#problem = error.cause instanceof Error ? error.cause.message : error.message;
-    if (tell) this.#tell(error);
-  }
-
-  // Once per text, until the node has been in use again.
-  #tell(error: Error): void {
-    if (this.#closing !== undefined || this.#told.has(error.message)) return;
-    if (this.#told.size < MAX_TOLD) this.#told.add(error.message);
-    this.#listener.trouble(this.id, error);
-  }
-
-  #report(): void {
-    const state = this.state();
-    if (state.state === this.#reported || this.#closing !== undefined) return;
-    this.#reported = state.state;
-    this.#listener.state(this.id, state);
+    this.#outbox.abort(this.#standing.connection.failures.plain('closed'));
+    await this.#standing.connection.close();
   }
 
   read(key: string, reader: Reader, position: number): void {
@@ -384,9 +275,6 @@ export class RedisNode implements CacheNode {
     }));
   }
 }
-
-/** Texts of trouble remembered as told. */
-const MAX_TOLD = 100;
 
 function keysOf(namespace: string): NodeKeys {
   const valuePrefix = `${namespace}:v:`;

@@ -1,0 +1,165 @@
+/**
+ * Whether a node is in use, and everything that changes it: the connection
+ * comes and goes, the breaker opens and tries again, the topology admits it or
+ * does not, somebody closes it. Tells the listener, each thing once.
+ *
+ * Method. The breaker is the only state: in use = closed. It starts open, the
+ * loss of the connection opens it at once, and only an admission closes it.
+ */
+import type { Clock } from '../clock.ts';
+import type { NodeUnavailableError } from '../errors.ts';
+import type { NodeCounters } from '../metrics/metrics.ts';
+import type { Place } from './address.ts';
+import { AdmissionProcedure, type NodeKeys } from './admission.ts';
+import { Breaker } from './breaker.ts';
+import { Connection } from './connection.ts';
+import type { Admit, NodeListener, NodeState } from './node.ts';
+import type { NodeClock } from './node-clock.ts';
+import type { Removals } from './removals.ts';
+import type { BreakerTuning, NodeTuning } from './tuning.ts';
+
+/** Texts of trouble remembered as told. */
+const MAX_TOLD = 100;
+
+export interface StandingParts {
+  readonly clock: Clock;
+  readonly tuning: NodeTuning;
+  readonly breaker: BreakerTuning;
+  readonly admit: Admit;
+  readonly listener: NodeListener;
+  readonly keys: NodeKeys;
+  readonly nodeClock: NodeClock;
+  readonly removals: Removals;
+  readonly counters: NodeCounters;
+}
+
+export class Standing {
+  readonly connection: Connection;
+  readonly breaker: Breaker;
+  readonly #id: string;
+  readonly #parts: StandingParts;
+  readonly #admission: AdmissionProcedure;
+  readonly #told = new Set<string>();
+  #generation = 0;
+  #attempted = false;
+  #closed = false;
+  #reported: NodeState['state'] = 'connecting';
+  /** Why it is down: told to those who are turned away. */
+  #problem = '';
+
+  constructor(place: Place, parts: StandingParts) {
+    const { clock, tuning, keys, nodeClock, removals, admit } = parts;
+    this.#id = place.id;
+    this.#parts = parts;
+    this.connection = new Connection(place, {
+      clock,
+      tuning,
+      listener: {
+        ready: () => this.#ready(),
+        lost: () => this.#lost(),
+        trouble: (error, tell) => this.#troubled(error, tell),
+      },
+    });
+    this.breaker = new Breaker(parts.breaker, {
+      opened: () => this.#opened(),
+      probe: () => this.#admit(tuning.timeoutMs),
+    });
+    this.#admission = new AdmissionProcedure({
+      id: place.id,
+      clock,
+      keys,
+      admit,
+      connection: this.connection,
+      nodeClock,
+      removals,
+      generation: () => this.#generation,
+      admitted: () => this.#admitted(),
+      tell: (error) => this.tell(error),
+    });
+  }
+
+  get state(): NodeState {
+    const breaker = this.breaker.state;
+    if (breaker === 'closed') return { state: 'up', breaker };
+    return { state: this.#attempted ? 'down' : 'connecting', breaker };
+  }
+
+  /** Why nothing may be asked now. Half-open is not open to callers: the probe is our own. */
+  refusal(): NodeUnavailableError | undefined {
+    if (this.#closed) return this.connection.failures.plain('closed');
+    if (this.breaker.closed) return undefined;
+    return this.connection.failures.plain('breaker-open', this.#problem);
+  }
+
+  /** As `CacheNode.open`. */
+  async open(): Promise<void> {
+    await this.connection.open();
+    await this.#admission.settled();
+    this.#attempted = true;
+    this.#report();
+  }
+
+  /** As `CacheNode.readmit`. */
+  async readmit(): Promise<void> {
+    this.breaker.open();
+    await this.#admit(this.#parts.tuning.connectTimeoutMs);
+  }
+
+  /** From now on nothing is told and nothing is used; `connection` remains to be closed. */
+  end(): void {
+    this.#closed = true;
+    this.breaker.shutdown();
+  }
+
+  /** Once per text, until the node has been admitted again. */
+  tell(error: Error): void {
+    if (this.#closed || this.#told.has(error.message)) return;
+    if (this.#told.size < MAX_TOLD) this.#told.add(error.message);
+    this.#parts.listener.trouble(this.#id, error);
+  }
+
+  #ready(): void {
+    this.#generation += 1;
+    void this.#admit(this.#parts.tuning.connectTimeoutMs);
+  }
+
+  async #admit(budgetMs: number): Promise<boolean> {
+    if (this.#closed || !this.connection.ready) return false;
+    const admitted = await this.#admission.run(budgetMs);
+    this.#attempted = true;
+    this.#report();
+    return admitted;
+  }
+
+  #admitted(): void {
+    if (this.#closed) return;
+    this.#problem = '';
+    this.#told.clear();
+    this.breaker.close();
+    this.#report();
+  }
+
+  #opened(): void {
+    this.#parts.counters.opened += 1;
+    this.#report();
+  }
+
+  #lost(): void {
+    if (this.#closed) return;
+    this.#attempted = true;
+    this.breaker.open();
+    this.#report();
+  }
+
+  #troubled(error: NodeUnavailableError, tell: boolean): void {
+    this.#problem = error.cause instanceof Error ? error.cause.message : error.message;
+    if (tell) this.tell(error);
+  }
+
+  #report(): void {
+    const { state } = this;
+    if (state.state === this.#reported || this.#closed) return;
+    this.#reported = state.state;
+    this.#parts.listener.state(this.#id, state);
+  }
+}

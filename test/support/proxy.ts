@@ -1,0 +1,164 @@
+/**
+ * A TCP proxy in front of a node that can do to a connection what networks do:
+ * delay, swallow, hold, cut in the middle of an answer, garble, accept and
+ * close, refuse.
+ */
+import { once } from 'node:events';
+import { createConnection, createServer, type Server, type Socket } from 'node:net';
+
+/** What happens to everything that passes from now on. */
+export type Fault =
+  | { readonly kind: 'none' }
+  /** Answers come this much later. */
+  | { readonly kind: 'latency'; readonly ms: number }
+  /** Nothing passes, in neither direction, and nothing is closed. */
+  | { readonly kind: 'blackhole' }
+  /** Requests pass; answers are kept until `release()`. */
+  | { readonly kind: 'hold' }
+  /** Requests pass; answers are lost, and the connection with them never. */
+  | { readonly kind: 'drop' }
+  /** The next answer ends after this many bytes, and the connection with it. */
+  | { readonly kind: 'half'; readonly bytes: number }
+  /** The next answer is not one. */
+  | { readonly kind: 'garbage' }
+  /** New connections are accepted and closed at once. */
+  | { readonly kind: 'slam' };
+
+interface Link {
+  readonly client: Socket;
+  readonly server: Socket;
+  readonly held: Buffer[];
+}
+
+export class FaultProxy implements AsyncDisposable {
+  readonly #target: number;
+  readonly #server: Server;
+  readonly #links = new Set<Link>();
+  #fault: Fault = { kind: 'none' };
+  #port = 0;
+  /** Connections that were made to it. */
+  accepted = 0;
+
+  private constructor(target: number) {
+    this.#target = target;
+    this.#server = createServer({ noDelay: true }, (client) => this.#accept(client));
+  }
+
+  /** @param target The port on this machine that it stands before. */
+  static async start(target: number): Promise<FaultProxy> {
+    const proxy = new FaultProxy(target);
+    await proxy.#listen();
+    return proxy;
+  }
+
+  get port(): number {
+    return this.#port;
+  }
+
+  get url(): string {
+    return `redis://127.0.0.1:${this.#port}`;
+  }
+
+  get connections(): number {
+    return this.#links.size;
+  }
+
+  set(fault: Fault): void {
+    this.#fault = fault;
+    if (fault.kind === 'none') this.release();
+  }
+
+  /** Lets the answers that were held go. */
+  release(): void {
+    for (const { client, held } of this.#links) {
+      for (const chunk of held.splice(0)) client.write(chunk);
+    }
+  }
+
+  /** Cuts all connections with RST. */
+  reset(): void {
+    for (const { client, server } of this.#links) {
+      client.resetAndDestroy();
+      server.destroy();
+    }
+  }
+
+  /** Cuts all connections and refuses new ones until `accept()`. */
+  async refuse(): Promise<void> {
+    const closed = once(this.#server, 'close');
+    this.#server.close();
+    this.reset();
+    await closed;
+  }
+
+  /** Takes connections again, on the same port. */
+  accept(): Promise<void> {
+    return this.#listen();
+  }
+
+  async close(): Promise<void> {
+    if (this.#server.listening) await this.refuse();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #listen(): Promise<void> {
+    this.#server.listen(this.#port, '127.0.0.1');
+    await once(this.#server, 'listening');
+    const address = this.#server.address();
+    if (address === null || typeof address === 'string') throw new Error('no port');
+    this.#port = address.port;
+  }
+
+  #accept(client: Socket): void {
+    this.accepted += 1;
+    if (this.#fault.kind === 'slam') {
+      client.destroy();
+      return;
+    }
+    const server = createConnection({ port: this.#target, host: '127.0.0.1', noDelay: true });
+    const link: Link = { client, server, held: [] };
+    this.#links.add(link);
+    const end = (): void => {
+      client.destroy();
+      server.destroy();
+      this.#links.delete(link);
+    };
+    for (const socket of [client, server]) socket.on('error', end).on('close', end);
+    client.on('data', (chunk) => {
+      if (this.#fault.kind !== 'blackhole') server.write(chunk);
+    });
+    server.on('data', (chunk) => this.#answer(link, chunk));
+  }
+
+  #answer(link: Link, chunk: Buffer): void {
+    const { client, server, held } = link;
+    const fault = this.#fault;
+    switch (fault.kind) {
+      case 'none':
+      case 'slam':
+        client.write(chunk);
+        return;
+      case 'latency':
+        setTimeout(() => client.write(chunk), fault.ms);
+        return;
+      case 'hold':
+        held.push(chunk);
+        return;
+      case 'half':
+        this.#fault = { kind: 'none' };
+        client.end(chunk.subarray(0, fault.bytes));
+        server.destroy();
+        return;
+      case 'garbage':
+        this.#fault = { kind: 'none' };
+        client.write('HTTP/1.1 400 Bad Request\r\n\r\n');
+        return;
+      case 'blackhole':
+      case 'drop':
+        return;
+    }
+  }
+}
