@@ -9,7 +9,7 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { Socket } from 'node:net';
+import type { Writable } from 'node:stream';
 
 // Lines: `+ pid` when a server was started, `- pid` when it has exited. The
 // latter matters: the system may give the number to somebody else's process.
@@ -29,10 +29,10 @@ rm -rf "$1"
 
 export class Watchdog {
   readonly #shell: ChildProcess;
-  readonly #pipe: Socket;
+  readonly #pipe: Writable;
   #closed: boolean = false;
 
-  private constructor(shell: ChildProcess, pipe: Socket) {
+  private constructor(shell: ChildProcess, pipe: Writable) {
     this.#shell = shell;
     this.#pipe = pipe;
   }
@@ -47,10 +47,9 @@ export class Watchdog {
     });
     await once(shell, 'spawn');
     const pipe = shell.stdin;
-    if (!(pipe instanceof Socket)) throw new TypeError('the stdin of a child is a socket');
     // If somebody killed the shell, writing to it fails; the servers run on.
     pipe.on('error', () => {});
-    pipe.unref();
+    // Only the shell has to be let go: a pipe that nobody reads from keeps nothing alive.
     shell.unref();
     return new Watchdog(shell, pipe);
   }

@@ -100,7 +100,8 @@ describe('one node', () => {
     await node[verb](); // again: nothing to do
   });
 
-  test('stop and kill reach a paused process', async () => {
+  // Below the 5 s after which stop() would kill it anyway.
+  test('stop and kill reach a paused process', { timeout: 4_000 }, async () => {
     const node = nodes[0]!;
     await node.pause();
     await node.stop();
