@@ -1,0 +1,343 @@
+/**
+ * RingCache: joins the rooms, and is what applications use.
+ *
+ * Checks what comes in, answers from memory what it can without waiting, and
+ * hands the rest on. How keys are placed, loaded and stored is decided below.
+ */
+import { checkKey, checkKeys, namespacePrefix } from './cache/keys.ts';
+import { type Explanation, type KeyedCache, NamespacedCache } from './cache/namespaced.ts';
+import { joinRooms, type Rooms } from './cache/rooms.ts';
+import {
+  explain,
+  type Stats,
+  statsOf,
+  type TopologyStatus,
+  topologyStatusOf,
+} from './cache/status.ts';
+import { systemClock } from './clock.ts';
+import { ClosedError, InvalidOptionError } from './errors.ts';
+import type { CacheEvents } from './events.ts';
+import { BulkLoad, type BulkLoader } from './load/bulk.ts';
+import type { Loader } from './load/runner.ts';
+import { type EntryOptions, type EntrySettings, entrySettings } from './load/settings.ts';
+import type { Memory } from './memory/memory.ts';
+import type { CacheCounters } from './metrics/metrics.ts';
+import { loadMsgpack, PayloadCodec } from './node/codec.ts';
+import {
+  type CacheOptions,
+  checkChangeOptions,
+  type NodeOptions,
+  type ResolvedOptions,
+  resolveNode,
+  resolveOptions,
+} from './options.ts';
+import { type Plan, planChange } from './ring/plan.ts';
+import { apply, type ChangeOptions, checkChange, type TopologyChange } from './topology/change.ts';
+
+/**
+ * Connects to the nodes and returns the cache.
+ *
+ * A node that is down never makes it reject: its keys are loaded until it is
+ * there, and it is used as soon as it is.
+ *
+ * @throws InvalidOptionError before anything is connected.
+ * @throws TopologyConflictError when the nodes serve another member list under the same epoch; everything is closed again.
+ */
+export async function createCache(options: CacheOptions): Promise<RingCache> {
+  const resolved = resolveOptions(options);
+  const msgpack = resolved.codec === 'msgpack' ? await loadMsgpack() : undefined;
+  const { compressFromBytes } = resolved;
+  const codec = new PayloadCodec(resolved.codec, { msgpack, compressFromBytes });
+  return RingCache.open(resolved, codec);
+}
+
+/**
+ * A cache over several independent Redis servers, with a tier in this process.
+ *
+ * Reads never fail because of Redis: a node that cannot be used is a miss.
+ * Writes say whether they were taken. Everything rejects with `ClosedError`
+ * after `close()`, and with `InvalidKeyError`, `InvalidValueError` or
+ * `InvalidOptionError` for bad input, before anything is sent or changed.
+ */
+export class RingCache implements KeyedCache, AsyncDisposable {
+  readonly #rooms: Rooms;
+  readonly #memory: Memory;
+  readonly #counters: CacheCounters;
+  readonly #entry: EntrySettings;
+  #closing: Promise<void> | undefined;
+
+  private constructor(rooms: Rooms) {
+    this.#rooms = rooms;
+    this.#memory = rooms.memory;
+    this.#counters = rooms.counters;
+    this.#entry = rooms.options.entry;
+  }
+
+  /** @internal */
+  static async open(options: ResolvedOptions, codec: PayloadCodec): Promise<RingCache> {
+    const rooms = await joinRooms(options, codec, systemClock);
+    try {
+      await rooms.topology.open();
+    } catch (error) {
+      await rooms.topology.close();
+      throw error;
+    }
+    return new RingCache(rooms);
+  }
+
+  /**
+   * The value of `key`; on a miss, what `loader` returns, stored for all.
+   *
+   * However many callers ask at once, in however many processes, the loader
+   * runs once as long as the owning node answers; without it, once in each
+   * process. A `set` or `delete` that ran during the load wins: those who wait
+   * get the loaded value, and it is not stored.
+   *
+   * @param loader May return `undefined`: returned and not stored. `null` is a value.
+   * @throws What the loader throws, to all who wait; LoadTimeoutError; the reason of
+   *   `options.signal`. Nothing is stored then.
+   */
+  getOrSet<T>(key: string, loader: Loader<T>, options?: EntryOptions): Promise<T> {
+    // Hot path: nothing is checked, allocated or awaited before this.
+    if (options === undefined || options.memory !== false) {
+      const held = this.#memory.get(key);
+      if (held !== undefined) {
+        this.#counters.memoryHits++;
+        return Promise.resolve(held as T);
+      }
+    }
+    return this.#load(key, loader, options) as Promise<T>;
+  }
+
+  /**
+   * The values of `keys`, in their order; all that is missing is loaded with
+   * one call, and every key of it is protected as in `getOrSet`.
+   *
+   * @param loader Gets the missing keys; returns a Map by key or an array in their order.
+   */
+  async getOrSetMany<T>(
+    keys: string[],
+    loader: BulkLoader<T>,
+    options?: EntryOptions,
+  ): Promise<Array<T | undefined>> {
+    this.#checkOpen();
+    checkKeys(keys);
+    checkFunction(loader);
+    const settings = entrySettings(this.#entry, options);
+    options?.signal?.throwIfAborted();
+    const { loads, runner } = this.#rooms;
+    const bulk = new BulkLoad(runner, loader);
+    const values = new Map<string, unknown>();
+    for (const key of new Set(keys)) {
+      const held = settings.memory ? this.#memory.get(key) : undefined;
+      if (held !== undefined) this.#counters.memoryHits++;
+      else if (loads.running(key) === undefined) bulk.expect(key);
+      values.set(key, held);
+    }
+    for (const [key, held] of values) {
+      if (held !== undefined) continue;
+      const call = { work: bulk.work, settings, decided: bulk.decided };
+      values.set(key, loads.get(key, call).join(options?.signal));
+    }
+    return (await Promise.all(keys.map((key) => values.get(key)))) as Array<T | undefined>;
+  }
+
+  /** The fresh value of `key`; undefined when there is none, or its node cannot be asked. */
+  get<T>(key: string): Promise<T | undefined> {
+    const held = this.#memory.get(key);
+    if (held !== undefined) {
+      this.#counters.memoryHits++;
+      return Promise.resolve(held as T);
+    }
+    try {
+      this.#checkOpen();
+      checkKey(key);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    return this.#rooms.reads.get(key) as Promise<T | undefined>;
+  }
+
+  /** The same for many, in the order of `keys`: the nodes are asked side by side, in batches. */
+  async getMany<T>(keys: string[]): Promise<Array<T | undefined>> {
+    this.#checkOpen();
+    checkKeys(keys);
+    return (await this.#rooms.reads.getMany(keys)) as Array<T | undefined>;
+  }
+
+  /** What this process holds in memory; asks nobody. */
+  peek<T>(key: string): T | undefined {
+    return this.#memory.get(key) as T | undefined;
+  }
+
+  /**
+   * Stores a value; whatever is being loaded for this key is not stored.
+   *
+   * @returns False when its node did not take it: it could not be reached, or
+   *   it is full. An older value is removed when the node is back.
+   */
+  async set(key: string, value: unknown, options?: EntryOptions): Promise<boolean> {
+    this.#checkOpen();
+    checkKey(key);
+    const settings = entrySettings(this.#entry, options);
+    options?.signal?.throwIfAborted();
+    const { writes } = this.#rooms;
+    return writes.set(writes.prepare(key, value), settings);
+  }
+
+  /** The same for many, in their order; all are checked before the first is sent. */
+  async setMany(entries: Iterable<[string, unknown]>, options?: EntryOptions): Promise<boolean[]> {
+    this.#checkOpen();
+    const settings = entrySettings(this.#entry, options);
+    options?.signal?.throwIfAborted();
+    const { writes } = this.#rooms;
+    const prepared = Array.from(entries, ([key, value]) => {
+      checkKey(key);
+      return writes.prepare(key, value);
+    });
+    return Promise.all(prepared.map((entry) => writes.set(entry, settings)));
+  }
+
+  /**
+   * Removes a value, fresh or stale; whatever is being loaded for this key is
+   * not stored.
+   *
+   * @returns True: no process reads the old value from its node again, and from
+   *   its memory not longer than `memory.maxStale`. False: not confirmed; it is
+   *   tried again in the background, for as long as a ttl.
+   */
+  async delete(key: string): Promise<boolean> {
+    this.#checkOpen();
+    checkKey(key);
+    return this.#rooms.writes.delete(key);
+  }
+
+  /** The same for many, in their order. */
+  async deleteMany(keys: string[]): Promise<boolean[]> {
+    this.#checkOpen();
+    checkKeys(keys);
+    return Promise.all(keys.map((key) => this.#rooms.writes.delete(key)));
+  }
+
+  /** Where a key is and what is there: for people, not for decisions. */
+  async explain(key: string): Promise<Explanation> {
+    this.#checkOpen();
+    checkKey(key);
+    return explain(key, this.#rooms);
+  }
+
+  /** The same cache with `name:` before every key. @throws InvalidOptionError */
+  namespace(name: string): NamespacedCache {
+    return new NamespacedCache(this, namespacePrefix(name));
+  }
+
+  /**
+   * Adds a node while the cache serves. Resolves when the new ring serves;
+   * `done` resolves when what changes hands has been copied.
+   *
+   * @throws TopologyBusyError, TopologyConflictError, NodeUnavailableError,
+   *   InvalidOptionError: nothing was changed.
+   */
+  async addNode(node: NodeOptions | string, options?: ChangeOptions): Promise<TopologyChange> {
+    this.#checkOpen();
+    checkChangeOptions(options);
+    return this.#rooms.changer.change({ add: [resolveNode(node)], remove: [] }, options);
+  }
+
+  /** Removes a node while the cache serves; what it has is copied if it answers. Like `addNode`. */
+  async removeNode(id: string, options?: ChangeOptions): Promise<TopologyChange> {
+    this.#checkOpen();
+    checkChangeOptions(options);
+    return this.#rooms.changer.change({ add: [], remove: [id] }, options);
+  }
+
+  /** What a change would move, and the shares before and after. Changes nothing. @throws InvalidOptionError */
+  plan(change: { add?: Array<NodeOptions | string>; remove?: string[] }): Plan {
+    const add = (change.add ?? []).map((node, i) => resolveNode(node, `add.${i}`));
+    const wanted = { add, remove: change.remove ?? [] };
+    const { document, snapshot } = this.#rooms.topology;
+    checkChange(wanted, document);
+    return planChange(snapshot.ring, apply(snapshot.ring, wanted));
+  }
+
+  get topology(): TopologyStatus {
+    return topologyStatusOf(this.#rooms.topology.snapshot);
+  }
+
+  /** The id of the node that owns `key`. @throws InvalidKeyError */
+  ownerOf(key: string): string {
+    checkKey(key);
+    return this.#rooms.topology.snapshot.ring.owner(key);
+  }
+
+  stats(): Stats {
+    return statsOf(this.#rooms);
+  }
+
+  on<E extends keyof CacheEvents>(event: E, listener: (...args: CacheEvents[E]) => void): this {
+    this.#rooms.events.on(event, listener);
+    return this;
+  }
+
+  once<E extends keyof CacheEvents>(event: E, listener: (...args: CacheEvents[E]) => void): this {
+    this.#rooms.events.once(event, listener);
+    return this;
+  }
+
+  off<E extends keyof CacheEvents>(event: E, listener: (...args: CacheEvents[E]) => void): this {
+    this.#rooms.events.off(event, listener);
+    return this;
+  }
+
+  /**
+   * Ends everything: callers that wait are rejected with `ClosedError`, and no
+   * timer, socket or promise is left. Idempotent.
+   */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #close(): Promise<void> {
+    this.#rooms.loads.close(new ClosedError());
+    await this.#rooms.topology.close();
+    // Only now: what was under way might have filled it again.
+    this.#memory.clear();
+  }
+
+  #load(key: string, loader: Loader<unknown>, options?: EntryOptions): Promise<unknown> {
+    try {
+      this.#checkOpen();
+      checkKey(key);
+      checkFunction(loader);
+      options?.signal?.throwIfAborted();
+      const settings = entrySettings(this.#entry, options);
+      const { loads, runner } = this.#rooms;
+      const flight = loads.get(key, {
+        settings,
+        work: (running) =>
+          runner.run({
+            key,
+            stale: running.stale?.value,
+            signal: running.signal,
+            invoke: loader,
+          }),
+      });
+      return flight.join(options?.signal);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  #checkOpen(): void {
+    if (this.#closing !== undefined) throw new ClosedError();
+  }
+}
+
+function checkFunction(loader: unknown): void {
+  if (typeof loader !== 'function') throw new InvalidOptionError('loader', 'a function', loader);
+}

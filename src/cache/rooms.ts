@@ -1,0 +1,85 @@
+/** The rooms of one cache, made in order and told what each needs of the others. */
+import type { Clock } from '../clock.ts';
+import { CacheEmitter } from '../events.ts';
+import { Loader } from '../load/loader.ts';
+import { Reads } from '../load/reads.ts';
+import { LoadRunner } from '../load/runner.ts';
+import { Writes } from '../load/writes.ts';
+import { Memory } from '../memory/memory.ts';
+import { CacheCounters } from '../metrics/metrics.ts';
+import type { PayloadCodec } from '../node/codec.ts';
+import type { NodeListener } from '../node/node.ts';
+import { RedisNode } from '../node/redis-node.ts';
+import type { ResolvedOptions } from '../options.ts';
+import { TopologyChanger } from '../topology/change.ts';
+import { Topology, type TopologyParts } from '../topology/topology.ts';
+
+export interface Rooms {
+  readonly options: ResolvedOptions;
+  readonly events: CacheEmitter;
+  readonly counters: CacheCounters;
+  readonly memory: Memory;
+  readonly topology: Topology;
+  readonly changer: TopologyChanger;
+  readonly runner: LoadRunner;
+  readonly loads: Loader;
+  readonly reads: Reads;
+  readonly writes: Writes;
+}
+
+/** Nothing is connected yet when it resolves. */
+export async function joinRooms(
+  options: ResolvedOptions,
+  codec: PayloadCodec,
+  clock: Clock,
+): Promise<Rooms> {
+  const events = new CacheEmitter();
+  const counters = new CacheCounters();
+  const memory = new Memory(options.memory);
+  const listener: NodeListener = {
+    state(node, { state }) {
+      // What was changed there while it was away is not known: look again.
+      if (state === 'up') memory.drop(node);
+      events.emit(state === 'up' ? 'node:up' : 'node:down', { node });
+    },
+    trouble: (node, error) => events.emit('node:trouble', { node, error }),
+    confirmed(node, key) {
+      writes.confirmed(key);
+      events.emit('invalidation:confirmed', { key, node });
+    },
+  };
+  const seat: TopologyParts['seat'] = (place, admit) => {
+    const { namespace, node: tuning, breaker } = options;
+    return new RedisNode(place, { clock, codec, admit, namespace, listener, tuning, breaker });
+  };
+  const swapped: TopologyParts['swapped'] = (snapshot, adopted) => {
+    memory.follow((key) => snapshot.ring.owner(key));
+    events.emit(adopted ? 'topology:adopted' : 'topology:changed', {
+      epoch: snapshot.epoch,
+      state: snapshot.source === undefined ? 'stable' : 'joint',
+      nodes: [...snapshot.ring.ids],
+    });
+  };
+  const { ring } = options;
+  const topology = await Topology.create(options.seats, { clock, ring, seat, swapped });
+  const encode = (value: unknown) => codec.encode(value);
+  const shared = { clock, topology, memory, counters, encode };
+  const runner = new LoadRunner(clock, counters, options.load);
+  const loads = new Loader({
+    ...shared,
+    tuning: options.load,
+    listener: {
+      refreshFailed: (key, error) => events.emit('load:failed', { key, error }),
+      valueRefused: (key, error) => events.emit('value:refused', { key, error }),
+    },
+  });
+  const reads = new Reads(shared);
+  const writes = new Writes({
+    ...shared,
+    loader: loads,
+    longestMs: options.entry.ttlMs + options.entry.staleMs,
+    unconfirmed: (key, node) => events.emit('invalidation:unconfirmed', { key, node }),
+  });
+  const changer = new TopologyChanger(topology, clock);
+  return { options, events, counters, memory, topology, changer, runner, loads, reads, writes };
+}

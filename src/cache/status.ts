@@ -1,0 +1,109 @@
+/** What a cache says of itself: the ring, the numbers, and where one key stands. */
+import type { CacheCounters, LatencySummary } from '../metrics/metrics.ts';
+import type { NodeStats } from '../node/node.ts';
+import type { Snapshot } from '../topology/snapshot.ts';
+import type { Explanation } from './namespaced.ts';
+import type { Rooms } from './rooms.ts';
+
+export interface NodeStatus {
+  readonly id: string;
+  readonly weight: number;
+  /** Its part of all keys, 0 to 1. */
+  readonly share: number;
+  readonly state: 'up' | 'down' | 'connecting';
+  readonly breaker: 'closed' | 'open' | 'halfOpen';
+}
+
+export interface TopologyStatus {
+  readonly epoch: number;
+  /** `joint` while a change is under way. */
+  readonly state: 'stable' | 'joint';
+  readonly fingerprint: string;
+  readonly nodes: NodeStatus[];
+}
+
+/** Plain numbers since the start; times in milliseconds. */
+export interface Stats extends Readonly<Omit<CacheCounters, 'loadLatency'>> {
+  readonly epoch: number;
+  readonly memory: {
+    readonly entries: number;
+    readonly bytes: number;
+    /** How old a value that another process changed may be here, at most. */
+    readonly maxStaleMs: number;
+  };
+  readonly loadLatency: LatencySummary;
+  /** Loads that wait for their turn. */
+  readonly loadsWaiting: number;
+  readonly nodes: Readonly<Record<string, NodeStats & NodeStatus>>;
+}
+
+export function topologyStatusOf(snapshot: Snapshot): TopologyStatus {
+  return {
+    epoch: snapshot.epoch,
+    state: stateOf(snapshot),
+    fingerprint: snapshot.ring.fingerprint,
+    nodes: statusOf(snapshot),
+  };
+}
+
+export function statsOf(rooms: Rooms): Stats {
+  const { topology, runner, options, memory } = rooms;
+  const { snapshot } = topology;
+  const { loadLatency, ...counters } = rooms.counters;
+  const nodes: Record<string, NodeStats & NodeStatus> = {};
+  for (const status of statusOf(snapshot)) {
+    const node = snapshot.nodes.get(status.id);
+    if (node !== undefined) nodes[status.id] = { ...node.stats(), ...status };
+  }
+  const tuning = options.memory;
+  return {
+    ...counters,
+    epoch: snapshot.epoch,
+    memory: { ...memory.size(), maxStaleMs: tuning === false ? 0 : tuning.maxStaleMs },
+    loadLatency: loadLatency.summary(),
+    loadsWaiting: runner.waiting,
+    nodes,
+  };
+}
+
+export async function explain(key: string, rooms: Rooms): Promise<Explanation> {
+  const { snapshot } = rooms.topology;
+  const hash = snapshot.ring.hash(key);
+  const owner = snapshot.owner(hash);
+  const seen = await owner.inspect(key).catch(() => undefined);
+  const stored = seen?.stored;
+  let atNode: Explanation['atNode'] = seen === undefined ? 'unavailable' : 'absent';
+  if (stored !== undefined) {
+    if (!snapshot.believes(stored, hash)) atNode = 'outdated';
+    else atNode = stored.freshForMs > 0 ? 'fresh' : 'stale';
+  }
+  return {
+    key,
+    owner: owner.id,
+    previousOwner: snapshot.previousOwner(hash)?.id,
+    epoch: snapshot.epoch,
+    inMemory: rooms.memory.get(key) !== undefined,
+    atNode,
+    ttlLeftMs: Math.max(0, stored?.freshForMs ?? 0),
+    leftMs: seen?.leftMs ?? 0,
+    leased: seen?.leased ?? false,
+    leaseLeftMs: seen?.leaseLeftMs ?? 0,
+    breaker: owner.state().breaker,
+  };
+}
+
+export function stateOf(snapshot: Snapshot): 'stable' | 'joint' {
+  return snapshot.source === undefined ? 'stable' : 'joint';
+}
+
+/** Also the nodes that are leaving: they have no share any more. */
+function statusOf(snapshot: Snapshot): NodeStatus[] {
+  const { ring } = snapshot;
+  const shares = ring.shares();
+  return [...snapshot.nodes.values()].map((node) => ({
+    id: node.id,
+    weight: ring.weights[ring.ids.indexOf(node.id)] ?? 0,
+    share: shares[node.id] ?? 0,
+    ...node.state(),
+  }));
+}

@@ -1,0 +1,50 @@
+/** What a cache tells those who listen. Nothing depends on anybody listening. */
+import { EventEmitter } from 'node:events';
+
+export interface CacheEvents {
+  /** A node became usable. */
+  'node:up': [{ node: string }];
+  /** A node stopped being usable; its keys are loaded until it is back. */
+  'node:down': [{ node: string }];
+  /** Something at a node that a person should look at: a wrong password, a missing permission, foreign data. */
+  'node:trouble': [{ node: string; error: Error }];
+  /** Another ring is in force in this process, by a change made here. */
+  'topology:changed': [{ epoch: number; state: 'stable' | 'joint'; nodes: string[] }];
+  /** The same, by a document found at a node: the change was made by another process. */
+  'topology:adopted': [{ epoch: number; state: 'stable' | 'joint'; nodes: string[] }];
+  /** A set or delete that its node did not confirm: an older value may be read until `invalidation:confirmed`. */
+  'invalidation:unconfirmed': [{ key: string; node: string }];
+  /** The node has removed the older value now. */
+  'invalidation:confirmed': [{ key: string; node: string }];
+  /** A reload behind a value that was served stale failed. */
+  'load:failed': [{ key: string; error: unknown }];
+  /** A loaded value was handed out but not stored, because it cannot be. */
+  'value:refused': [{ key: string; error: Error }];
+}
+
+export class CacheEmitter {
+  readonly #emitter = new EventEmitter();
+
+  on<E extends keyof CacheEvents>(event: E, listener: (...args: CacheEvents[E]) => void): void {
+    this.#emitter.on(event, listener);
+  }
+
+  once<E extends keyof CacheEvents>(event: E, listener: (...args: CacheEvents[E]) => void): void {
+    this.#emitter.once(event, listener);
+  }
+
+  off<E extends keyof CacheEvents>(event: E, listener: (...args: CacheEvents[E]) => void): void {
+    this.#emitter.off(event, listener);
+  }
+
+  /** A listener that throws is its owner's bug: it surfaces as an uncaught exception, and harms nothing here. */
+  emit<E extends keyof CacheEvents>(event: E, ...args: CacheEvents[E]): void {
+    try {
+      this.#emitter.emit(event, ...args);
+    } catch (error) {
+      queueMicrotask(() => {
+        throw error;
+      });
+    }
+  }
+}

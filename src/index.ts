@@ -1,0 +1,40 @@
+/** The public names of ringcache, one by one. */
+
+export type { Explanation, KeyedCache, NamespacedCache } from './cache/namespaced.ts';
+export type { NodeStatus, Stats, TopologyStatus } from './cache/status.ts';
+export { createCache, type RingCache } from './cache.ts';
+export { type ConfigSource, loadConfig } from './config.ts';
+export type { Duration } from './duration.ts';
+export {
+  ClosedError,
+  InvalidKeyError,
+  InvalidOptionError,
+  InvalidValueError,
+  LoadTimeoutError,
+  NodeUnavailableError,
+  RingCacheError,
+  TopologyBusyError,
+  TopologyConflictError,
+  type Unavailability,
+} from './errors.ts';
+export type { CacheEvents } from './events.ts';
+export type { BulkLoader } from './load/bulk.ts';
+export type { LoadContext, Loader } from './load/runner.ts';
+export type { EntryOptions, LoadOptions } from './load/settings.ts';
+export type { MemoryOptions } from './memory/memory.ts';
+export type { LatencySummary } from './metrics/metrics.ts';
+export type { Codec } from './node/codec.ts';
+export type { NodeStats } from './node/node.ts';
+export type {
+  BreakerOptions,
+  CacheOptions,
+  NodeOptions,
+  NodeTuningOptions,
+} from './options.ts';
+export type { Move, Plan } from './ring/plan.ts';
+export { HashRing } from './ring/ring.ts';
+export type {
+  ChangeOptions,
+  TopologyChange,
+  TopologyChangeResult,
+} from './topology/change.ts';

@@ -1,0 +1,235 @@
+/**
+ * What a read that memory cannot answer does: read the owner, and on a miss
+ * load once for everybody.
+ *
+ * One key's way:
+ *  1. Join the flight of this key, or start one.
+ *  2. Read the owner, in the batch of this tick.
+ *  3. Fresh: remember, answer. Stale: answer, and refresh behind.
+ *  4. Ask the owner for the lease. It answers with a value after all, with the
+ *     lease, or that another process has it.
+ *  5. Leased: while the ring changes, copy from the previous owner; else load.
+ *     Store under the lease, so that a set or delete since then wins.
+ *  6. Another process has it: wait, then ask again. A process that died loses
+ *     its lease, and the next one that asks gets it.
+ *  7. The owner cannot be used: load, coalesced and capped, and store nowhere
+ *     but in memory.
+ *
+ * Redis never makes a read fail, nor wait longer than the node's timeout.
+ */
+import type { Clock } from '../clock.ts';
+import { type InvalidValueError, NodeUnavailableError } from '../errors.ts';
+import type { Memory } from '../memory/memory.ts';
+import type { CacheCounters } from '../metrics/metrics.ts';
+import type { Payload, Stored } from '../node/node.ts';
+import type { Topology } from '../topology/topology.ts';
+import { Flight, type FlightControl, type Work } from './flight.ts';
+import { MissPath } from './miss-path.ts';
+import { type EntrySettings, isDueEarly, type LoadTuning } from './settings.ts';
+import type { Sighting } from './sighting.ts';
+
+export interface LoaderParts {
+  readonly clock: Clock;
+  readonly topology: Topology;
+  readonly memory: Memory;
+  readonly counters: CacheCounters;
+  readonly tuning: LoadTuning;
+  readonly encode: (value: unknown) => Payload;
+  readonly listener: LoadListener;
+}
+
+/** What happens behind the callers' backs. Must not throw. */
+export interface LoadListener {
+  /** A refresh behind a stale value failed. */
+  refreshFailed(key: string, error: unknown): void;
+  /** A loaded value was handed out and not stored, because it cannot be. */
+  valueRefused(key: string, error: InvalidValueError): void;
+}
+
+export interface LoadRequest {
+  /** Called if the value has to be loaded. */
+  readonly work: Work;
+  readonly settings: EntrySettings;
+  /** Told when it is known whether the work is wanted now. */
+  readonly decided?: (flight: Flight) => void;
+}
+
+export class Loader implements FlightControl {
+  readonly #parts: LoaderParts;
+  readonly #flights = new Map<string, Flight>();
+  /** Keys that are being refreshed behind a stale value. */
+  readonly #refreshing = new Map<string, Flight>();
+  readonly #misses: MissPath;
+  #closed: Error | undefined;
+
+  constructor(parts: LoaderParts) {
+    this.#parts = parts;
+    this.#misses = new MissPath({
+      ...parts,
+      valueRefused: parts.listener.valueRefused,
+      offerStale: (flight, stored) => this.#offerStale(flight, stored),
+    });
+  }
+
+  /** The flight under way for `key`, or a new one, which the others that ask will join. */
+  get(key: string, call: LoadRequest): Flight {
+    const running = this.#flights.get(key);
+    if (running !== undefined) {
+      this.#parts.counters.coalesced++;
+      return running;
+    }
+    const flight = this.#flight(key, call);
+    this.#flights.set(key, flight);
+    flight.owner.read(key, flight, 0);
+    return flight;
+  }
+
+  /** The flight of `key` that is under way. */
+  running(key: string): Flight | undefined {
+    return this.#flights.get(key);
+  }
+
+  /** `key` was set or deleted: who asks from now on does not join what began before. */
+  forget(key: string): void {
+    this.#flights.delete(key);
+    this.#refreshing.delete(key);
+  }
+
+  /** Ends what is under way; those who wait are answered with `reason`. */
+  close(reason: Error): void {
+    this.#closed = reason;
+    for (const flight of [...this.#flights.values(), ...this.#refreshing.values()]) {
+      flight.cancel(reason);
+    }
+  }
+
+  /** Hot path: the node's answer to a batched read. */
+  arrived(flight: Flight, stored: Stored | undefined, epoch: number): void {
+    const { counters, tuning } = this.#parts;
+    if (
+      stored !== undefined &&
+      stored.freshForMs > 0 &&
+      epoch >= 0 &&
+      epoch <= flight.snapshot.epoch &&
+      flight.snapshot.believes(stored, flight.hash)
+    ) {
+      counters.nodeHits++;
+      this.#finishWith(flight, stored);
+      if (isDueEarly(tuning.earlyRefresh, stored)) this.#refreshBehind(flight, stored);
+      return;
+    }
+    flight.nodeMs = this.#parts.clock.now() - flight.startedAt;
+    this.#pursue(flight, { stored, epoch });
+  }
+
+  unavailable(flight: Flight, _error: NodeUnavailableError): void {
+    this.#pursue(flight, undefined);
+  }
+
+  abandoned(flight: Flight): void {
+    this.#leave(flight);
+  }
+
+  #finishWith(flight: Flight, stored: Stored): void {
+    if (flight.settings.memory) this.#misses.remember(flight, stored.value, stored);
+    this.#leave(flight);
+    flight.answer(stored.value);
+    flight.decided();
+  }
+
+  #pursue(flight: Flight, first: Sighting | undefined): void {
+    const obtained =
+      first === undefined ? this.#misses.loadAlone(flight) : this.#misses.obtain(flight, first);
+    obtained
+      .then(
+        (value) => this.#settle(flight, value),
+        (error: unknown) => this.#settleFailure(flight, error),
+      )
+      .finally(() => {
+        this.#leave(flight);
+        flight.decided();
+      });
+  }
+
+  #settle(flight: Flight, value: unknown): void {
+    if (!flight.answered) flight.answer(value);
+  }
+
+  #settleFailure(flight: Flight, error: unknown): void {
+    if (this.#closed !== undefined) flight.fail(this.#closed);
+    else if (flight.answered) this.#parts.listener.refreshFailed(flight.key, error);
+    else if (flight.stale !== undefined) {
+      this.#parts.counters.staleHits++;
+      flight.answer(flight.stale.value);
+      this.#parts.listener.refreshFailed(flight.key, error);
+    } else flight.fail(error);
+  }
+
+  /** A stale value is served at once, or when the soft timeout is over; the load goes on behind it. */
+  #offerStale(flight: Flight, stored: Stored): void {
+    const { softTimeoutMs } = this.#parts.tuning;
+    flight.stale = stored;
+    if (softTimeoutMs === 0) {
+      this.#serveStale(flight, stored);
+      this.#refreshBehind(flight, stored);
+    } else {
+      flight.softTimer ??= this.#parts.clock.after(softTimeoutMs, () => {
+        if (flight.answered) return;
+        this.#serveStale(flight, stored);
+        this.#refreshing.set(flight.key, flight);
+      });
+    }
+  }
+
+  #serveStale(flight: Flight, stored: Stored): void {
+    this.#parts.counters.staleHits++;
+    // Who asks from now on looks for himself: the value may be replaced or
+    // deleted before the load is over.
+    this.#leave(flight);
+    flight.answer(stored.value);
+  }
+
+  /** Loads anew what has just been served, unless that is being done already. */
+  #refreshBehind(flight: Flight, stored: Stored): void {
+    const { key, work, settings } = flight;
+    if (this.#refreshing.has(key)) return;
+    const refresh = this.#flight(key, { work, settings });
+    refresh.answered = true;
+    refresh.seen = stored;
+    refresh.stale = stored;
+    this.#refreshing.set(key, refresh);
+    this.#misses
+      .refresh(refresh)
+      .catch((error: unknown) => {
+        if (error instanceof NodeUnavailableError || this.#closed !== undefined) return;
+        this.#parts.listener.refreshFailed(key, error);
+      })
+      .finally(() => this.#leave(refresh));
+  }
+
+  #flight(key: string, call: LoadRequest): Flight {
+    const { topology, memory, clock } = this.#parts;
+    const snapshot = topology.snapshot;
+    const hash = snapshot.ring.hash(key);
+    return new Flight(
+      {
+        key,
+        hash,
+        work: call.work,
+        settings: call.settings,
+        decided: call.decided,
+        snapshot,
+        ticket: memory.ticket(hash),
+        startedAt: clock.now(),
+      },
+      this,
+    );
+  }
+
+  /** Removed only if it is still the one: after a set or delete, another may hold this key. */
+  #leave(flight: Flight): void {
+    flight.softTimer?.cancel();
+    if (this.#flights.get(flight.key) === flight) this.#flights.delete(flight.key);
+    if (this.#refreshing.get(flight.key) === flight) this.#refreshing.delete(flight.key);
+  }
+}

@@ -1,0 +1,323 @@
+/**
+ * The way of a key that its owner does not have: the lease, the previous
+ * owner, the load, the fill. Steps 4 to 7 of loader.ts.
+ *
+ * It knows what is to be done for one flight, and nothing of the others.
+ */
+import { randomUUID } from 'node:crypto';
+import { type Clock, pause } from '../clock.ts';
+import { InvalidValueError, LoadTimeoutError, NodeUnavailableError } from '../errors.ts';
+import type { Memory } from '../memory/memory.ts';
+import type { CacheCounters } from '../metrics/metrics.ts';
+import type { Life, Payload, Stored } from '../node/node.ts';
+import type { Topology } from '../topology/topology.ts';
+import type { Flight } from './flight.ts';
+import { LeaseKeeper } from './lease-keeper.ts';
+import type { Loaded } from './runner.ts';
+import { type LoadTuning, lifeOf } from './settings.ts';
+import { lookUp, type Sighting, within } from './sighting.ts';
+
+export interface MissParts {
+  readonly clock: Clock;
+  readonly topology: Topology;
+  readonly memory: Memory;
+  readonly counters: CacheCounters;
+  readonly tuning: LoadTuning;
+  readonly encode: (value: unknown) => Payload;
+  /** A loaded value was handed out and not stored, because it cannot be. Must not throw. */
+  readonly valueRefused: (key: string, error: InvalidValueError) => void;
+  /** A value past its ttl was found that may be served. */
+  readonly offerStale: (flight: Flight, stored: Stored) => void;
+}
+
+/** How often an operation takes up a new snapshot before it goes on without the node. */
+const SETTLE_ROUNDS = 3;
+/** First and longest pause before a process asks again for another one's load. */
+const WAIT_MS = { first: 4, longest: 20 } as const;
+
+export class MissPath {
+  readonly #parts: MissParts;
+
+  constructor(parts: MissParts) {
+    this.#parts = parts;
+  }
+
+  /** The steps from 3 on, until there is an answer. */
+  async obtain(flight: Flight, first: Sighting): Promise<unknown> {
+    let sighting: Sighting = first;
+    let rounds = 0;
+    let waitMs: number = WAIT_MS.first;
+    const token = randomUUID();
+    try {
+      for (;;) {
+        this.#endIfOver(flight);
+        if (sighting.epoch < 0 || sighting.epoch > flight.snapshot.epoch) {
+          if (++rounds > SETTLE_ROUNDS) return await this.loadAlone(flight);
+          await this.#takeUpNews(flight, sighting.epoch < 0);
+          sighting = await this.#ask(flight, lookUp(flight.owner, flight.key));
+          continue;
+        }
+        if (this.#isGood(flight, sighting.stored)) return sighting.stored.value;
+        // Whoever came for it has been served with the stale value by now.
+        if (flight.answered) return undefined;
+        const answer = await this.#lease(flight, token, waitMs === WAIT_MS.first);
+        switch (answer.kind) {
+          case 'value':
+            sighting = { stored: answer.stored, epoch: flight.snapshot.epoch };
+            break;
+          case 'leased':
+            return await this.#loadLeased(flight, token);
+          case 'busy': {
+            const old = await this.#oldValueMeanwhile(flight);
+            if (old !== undefined) return old.value;
+            await this.#waitForOther(flight, Math.min(waitMs, answer.remainingMs + 1));
+            waitMs = Math.min(waitMs * 1.5, WAIT_MS.longest);
+            break;
+          }
+          case 'stale':
+          case 'unknown':
+            sighting = {
+              stored: undefined,
+              epoch: answer.kind === 'unknown' ? -1 : Number.POSITIVE_INFINITY,
+            };
+        }
+      }
+    } catch (error) {
+      // Once the loader has run, an error is its own, whatever its class.
+      if (flight.loading || !(error instanceof NodeUnavailableError)) throw error;
+      return this.loadAlone(flight);
+    }
+  }
+
+  /** Judges what is at the node; offers it if it is stale but may be served. */
+  #isGood(flight: Flight, stored: Stored | undefined): stored is Stored {
+    const { counters } = this.#parts;
+    if (stored === undefined || stored === flight.seen) return false;
+    flight.seen = stored;
+    if (!flight.snapshot.believes(stored, flight.hash)) return false;
+    if (stored.freshForMs > 0) {
+      if (flight.decidedToWait) counters.awaited++;
+      else counters.nodeHits++;
+      if (flight.settings.memory) this.remember(flight, stored.value, stored);
+      return true;
+    }
+    if (stored.freshForMs + flight.settings.staleMs <= 0) return false;
+    this.#parts.offerStale(flight, stored);
+    return false;
+  }
+
+  /** One try for the lease: who holds it refreshes for all. */
+  async refresh(flight: Flight): Promise<void> {
+    const token = randomUUID();
+    const answer = await this.#lease(flight, token, false);
+    if (answer.kind === 'leased') await this.#loadLeased(flight, token);
+  }
+
+  async #lease(
+    flight: Flight,
+    token: string,
+    first: boolean,
+  ): ReturnType<Flight['owner']['lease']> {
+    const { owner, key, snapshot, seen } = flight;
+    const { leaseMs } = this.#parts.tuning;
+    const asked = owner.lease(key, { token, leaseMs, fence: snapshot.fence, seen });
+    if (!first) return asked;
+    try {
+      return await this.#ask(flight, asked);
+    } catch (error) {
+      // Nobody waits for it any more: if it is granted all the same, others
+      // would wait for a load that does not run.
+      asked
+        .then((late) => (late.kind === 'leased' ? owner.dropLease(key, token) : undefined))
+        .catch(() => {});
+      throw error;
+    }
+  }
+
+  async #loadLeased(flight: Flight, token: string): Promise<unknown> {
+    const { clock, tuning } = this.#parts;
+    const keeper = new LeaseKeeper(flight, token, { clock, leaseMs: tuning.leaseMs });
+    let storable = true;
+    let loaded: Loaded;
+    try {
+      const copied = await this.#copyFromPrevious(flight, token);
+      if (copied.kind === 'copied') {
+        keeper.stop();
+        return copied.stored.value;
+      }
+      storable = copied.kind === 'nothing';
+      loaded = await this.#work(flight);
+    } catch (error) {
+      keeper.giveBack();
+      throw error;
+    }
+    const payload = loaded.store && storable ? this.#encode(flight.key, loaded.value) : undefined;
+    if (payload === undefined) {
+      keeper.giveBack();
+      return loaded.value;
+    }
+    keeper.stop();
+    const life = lifeOf(flight.settings, loaded.value, loaded);
+    await this.#fill(flight, { token, payload, life, value: loaded.value });
+    return loaded.value;
+  }
+
+  /** While the ring changes: what the previous owner has, stored at the present one under our lease. */
+  async #copyFromPrevious(
+    flight: Flight,
+    token: string,
+  ): Promise<{ kind: 'copied'; stored: Stored } | { kind: 'nothing' } | { kind: 'unknown' }> {
+    const previous = flight.snapshot.previousOwner(flight.hash);
+    if (previous === undefined) return { kind: 'nothing' };
+    try {
+      const found = await this.#ask(flight, previous.copy(flight.key, flight.snapshot.fence));
+      if (found.kind === 'none') return { kind: 'nothing' };
+      // Without its word, what is loaded now may be older than a delete that
+      // the source has not seen yet: it is handed out and not stored.
+      if (found.kind !== 'value') return { kind: 'unknown' };
+      const { stored, payload, life } = found;
+      if (!flight.snapshot.believesPrevious(stored, flight.hash)) return { kind: 'nothing' };
+      if (stored.freshForMs <= 0) {
+        flight.stale ??= stored.freshForMs + flight.settings.staleMs > 0 ? stored : undefined;
+        return { kind: 'nothing' };
+      }
+      this.#parts.counters.copied++;
+      await this.#fill(flight, { token, payload, life, value: stored.value });
+      return { kind: 'copied', stored };
+    } catch (error) {
+      if (!(error instanceof NodeUnavailableError)) throw error;
+      return { kind: 'unknown' };
+    }
+  }
+
+  /** While another process copies or loads: the previous owner's value, uncopied. */
+  async #oldValueMeanwhile(flight: Flight): Promise<Stored | undefined> {
+    const previous = flight.snapshot.previousOwner(flight.hash);
+    if (previous === undefined || flight.decidedToWait) return undefined;
+    try {
+      const found = await this.#ask(flight, previous.copy(flight.key, flight.snapshot.fence));
+      if (found.kind !== 'value' || found.stored.freshForMs <= 0) return undefined;
+      return flight.snapshot.believesPrevious(found.stored, flight.hash) ? found.stored : undefined;
+    } catch (error) {
+      if (!(error instanceof NodeUnavailableError)) throw error;
+      return undefined;
+    }
+  }
+
+  /** Stores under the lease, and remembers what was stored. A node that fails here costs the storing only. */
+  async #fill(
+    flight: Flight,
+    entry: { token: string; payload: Payload; life: Life; value: unknown },
+  ): Promise<void> {
+    const { counters, topology } = this.#parts;
+    const { token, payload, life, value } = entry;
+    for (let round = 0; round < SETTLE_ROUNDS; round++) {
+      const { snapshot, owner, key } = flight;
+      const { fence, epoch } = snapshot;
+      try {
+        const answer = await this.#ask(
+          flight,
+          owner.fill(key, { token, payload, life, fence, epoch }),
+        );
+        if (answer.kind === 'stored' && flight.settings.memory) {
+          this.remember(flight, value, { freshForMs: life.ttlMs, bytes: payload.bytes.length });
+        }
+        if (answer.kind === 'lost') counters.fencedFills++;
+        if (answer.kind === 'stored' || answer.kind === 'lost') return;
+        if (answer.kind !== 'stale') break;
+      } catch (error) {
+        if (!(error instanceof NodeUnavailableError)) throw error;
+        break;
+      }
+      // The ring has changed meanwhile; the lease counts as long as the owner is the same.
+      await topology.refresh();
+      if (topology.snapshot.owner(flight.hash) !== owner) break;
+      flight.snapshot = topology.snapshot;
+    }
+    // Not stored, or nobody knows: others need not wait for the lease to run out.
+    flight.owner.dropLease(flight.key, token).catch(() => {});
+  }
+
+  async #work(flight: Flight): Promise<Loaded> {
+    this.#endIfOver(flight);
+    this.#parts.counters.misses++;
+    flight.loading = true;
+    flight.decided();
+    return flight.work(flight);
+  }
+
+  /** The owner cannot say what it has, nor keep others from loading. */
+  async loadAlone(flight: Flight): Promise<unknown> {
+    if (flight.answered) return undefined;
+    this.#parts.counters.unprotectedLoads++;
+    const loaded = await this.#work(flight);
+    const { value } = loaded;
+    if (loaded.store && flight.settings.memory && value !== undefined) {
+      const payload = this.#encode(flight.key, value);
+      const { ttlMs } = lifeOf(flight.settings, value, loaded);
+      if (payload !== undefined) {
+        this.remember(flight, value, { freshForMs: ttlMs, bytes: payload.bytes.length });
+      }
+    }
+    return value;
+  }
+
+  /** The one door through which a process waits for another one's load. */
+  async #waitForOther(flight: Flight, waitMs: number): Promise<void> {
+    const { clock, tuning } = this.#parts;
+    flight.decidedToWait = true;
+    flight.decided();
+    if (clock.now() - flight.startedAt > tuning.timeoutMs) {
+      throw new LoadTimeoutError(flight.key, tuning.timeoutMs);
+    }
+    await pause(clock, waitMs * (0.75 + Math.random() / 2), flight.signal);
+    flight.signal.throwIfAborted();
+  }
+
+  /** A node's epoch is not ours: takes up the newest snapshot, or has the node admitted anew. */
+  async #takeUpNews(flight: Flight, lost: boolean): Promise<void> {
+    const { topology } = this.#parts;
+    await this.#ask(flight, lost ? flight.owner.readmit() : topology.refresh());
+    flight.snapshot = topology.snapshot;
+    flight.owner = flight.snapshot.owner(flight.hash);
+  }
+
+  /** Waits for a node, no longer than what is left of its budget for this read. */
+  async #ask<T>(flight: Flight, request: Promise<T>): Promise<T> {
+    const { clock, tuning } = this.#parts;
+    const startedAt = clock.now();
+    const leftMs = tuning.nodeTimeoutMs - flight.nodeMs;
+    try {
+      return await within(request, leftMs, { clock, node: flight.owner.id });
+    } finally {
+      flight.nodeMs += clock.now() - startedAt;
+    }
+  }
+
+  #encode(key: string, value: unknown): Payload | undefined {
+    if (value === undefined) return undefined;
+    const { encode, counters, valueRefused } = this.#parts;
+    try {
+      return encode(value);
+    } catch (error) {
+      if (!(error instanceof InvalidValueError)) throw error;
+      counters.refusedValues++;
+      valueRefused(key, error);
+      return undefined;
+    }
+  }
+
+  remember(flight: Flight, value: unknown, entry: { freshForMs: number; bytes: number }): void {
+    this.#parts.memory.put(flight.key, value, {
+      node: flight.owner.id,
+      hash: flight.hash,
+      ticket: flight.ticket,
+      forMs: entry.freshForMs,
+      bytes: entry.bytes,
+    });
+  }
+
+  #endIfOver(flight: Flight): void {
+    if (flight.cancelled) flight.signal.throwIfAborted();
+  }
+}

@@ -1,0 +1,202 @@
+/**
+ * Reads without a loader: fresh values only, one batch per node, and
+ * `undefined` whenever a node cannot be asked.
+ */
+import { NodeUnavailableError } from '../errors.ts';
+import type { Memory } from '../memory/memory.ts';
+import type { CacheCounters } from '../metrics/metrics.ts';
+import type { Reader, Stored } from '../node/node.ts';
+import type { Snapshot } from '../topology/snapshot.ts';
+import type { Topology } from '../topology/topology.ts';
+import { lookUp } from './sighting.ts';
+
+export interface ReadsParts {
+  readonly topology: Topology;
+  readonly memory: Memory;
+  readonly counters: CacheCounters;
+}
+
+interface Question {
+  readonly key: string;
+  readonly hash: number;
+  readonly ticket: number;
+  readonly snapshot: Snapshot;
+}
+
+export class Reads {
+  readonly #parts: ReadsParts;
+
+  constructor(parts: ReadsParts) {
+    this.#parts = parts;
+  }
+
+  /** The fresh value of a key that memory does not have. */
+  get(key: string): Promise<unknown> {
+    return new Promise((resolve) => {
+      const { topology, memory } = this.#parts;
+      const { snapshot } = topology;
+      const hash = snapshot.ring.hash(key);
+      const reader = new OneRead(this, {
+        question: { key, hash, ticket: memory.ticket(hash), snapshot },
+        resolve,
+      });
+      snapshot.owner(hash).read(key, reader, 0);
+    });
+  }
+
+  /** The same for many, in the order of `keys`. */
+  getMany(keys: readonly string[]): Promise<unknown[]> {
+    if (keys.length === 0) return Promise.resolve([]);
+    const { topology, memory, counters } = this.#parts;
+    const { snapshot } = topology;
+    return new Promise((resolve) => {
+      const reader = new ManyReads(this, { keys, snapshot, resolve });
+      for (let i = 0; i < keys.length; i++) {
+        const key = keys[i]!;
+        const held = memory.get(key);
+        if (held !== undefined) {
+          counters.memoryHits++;
+          reader.settle(i, held);
+          continue;
+        }
+        const hash = snapshot.ring.hash(key);
+        reader.hashes[i] = hash;
+        reader.tickets[i] = memory.ticket(hash);
+        snapshot.owner(hash).read(key, reader, i);
+      }
+    });
+  }
+
+  /**
+   * Judges an answer: the value, or undefined for a miss, or a promise when
+   * the answer is not the last word: the node is of another epoch, or the key
+   * may still be at its previous owner.
+   */
+  accept(question: Question, stored: Stored | undefined, epoch: number): unknown {
+    const { snapshot, hash, key } = question;
+    const { counters } = this.#parts;
+    if (epoch < 0 || epoch > snapshot.epoch) return this.#lookAgain(key, epoch < 0);
+    if (stored !== undefined && stored.freshForMs > 0 && snapshot.believes(stored, hash)) {
+      counters.nodeHits++;
+      this.#remember(question, stored);
+      return stored.value;
+    }
+    if (snapshot.previousOwner(hash) !== undefined) return this.#lookBack(question);
+    counters.misses++;
+    return undefined;
+  }
+
+  missed(): undefined {
+    this.#parts.counters.misses++;
+    return undefined;
+  }
+
+  async #lookAgain(key: string, lost: boolean): Promise<unknown> {
+    const { topology, memory } = this.#parts;
+    const before = topology.snapshot;
+    try {
+      if (lost) await before.owner(before.ring.hash(key)).readmit();
+      else await topology.refresh();
+      const { snapshot } = topology;
+      const hash = snapshot.ring.hash(key);
+      const ticket = memory.ticket(hash);
+      const { stored, epoch } = await lookUp(snapshot.owner(hash), key);
+      // A second surprise in a row is left to the next read.
+      if (epoch < 0 || epoch > snapshot.epoch) return this.missed();
+      return await this.accept({ key, hash, ticket, snapshot }, stored, epoch);
+    } catch (error) {
+      if (!(error instanceof NodeUnavailableError)) throw error;
+      return this.missed();
+    }
+  }
+
+  /** At the previous owner, uncopied: a read without a loader takes no lease. */
+  async #lookBack({ key, hash, snapshot }: Question): Promise<unknown> {
+    try {
+      const found = await snapshot.previousOwner(hash)?.copy(key, snapshot.fence);
+      if (found?.kind !== 'value' || found.stored.freshForMs <= 0) return this.missed();
+      if (!snapshot.believesPrevious(found.stored, hash)) return this.missed();
+      this.#parts.counters.nodeHits++;
+      return found.stored.value;
+    } catch (error) {
+      if (!(error instanceof NodeUnavailableError)) throw error;
+      return this.missed();
+    }
+  }
+
+  #remember({ key, hash, ticket, snapshot }: Question, stored: Stored): void {
+    const node = snapshot.owner(hash).id;
+    const { freshForMs: forMs, bytes } = stored;
+    this.#parts.memory.put(key, stored.value, { node, hash, ticket, forMs, bytes });
+  }
+}
+
+class OneRead implements Reader {
+  readonly #reads: Reads;
+  readonly #at: { readonly question: Question; readonly resolve: (value: unknown) => void };
+
+  constructor(
+    reads: Reads,
+    at: { readonly question: Question; readonly resolve: (value: unknown) => void },
+  ) {
+    this.#reads = reads;
+    this.#at = at;
+  }
+
+  found(_position: number, stored: Stored | undefined, epoch: number): void {
+    this.#at.resolve(this.#reads.accept(this.#at.question, stored, epoch));
+  }
+
+  failed(): void {
+    this.#at.resolve(this.#reads.missed());
+  }
+}
+
+interface ManyParts {
+  readonly keys: readonly string[];
+  readonly snapshot: Snapshot;
+  readonly resolve: (values: unknown[] | Promise<unknown[]>) => void;
+}
+
+class ManyReads implements Reader {
+  readonly hashes: number[];
+  readonly tickets: number[];
+  readonly #reads: Reads;
+  readonly #parts: ManyParts;
+  readonly #values: unknown[];
+  #left: number;
+  /** Whether a value is a promise still. */
+  #late = false;
+
+  constructor(reads: Reads, parts: ManyParts) {
+    const { length } = parts.keys;
+    this.hashes = new Array<number>(length).fill(0);
+    this.tickets = new Array<number>(length).fill(0);
+    this.#values = new Array<unknown>(length).fill(undefined);
+    this.#left = length;
+    this.#reads = reads;
+    this.#parts = parts;
+  }
+
+  found(position: number, stored: Stored | undefined, epoch: number): void {
+    const question = {
+      key: this.#parts.keys[position]!,
+      hash: this.hashes[position]!,
+      ticket: this.tickets[position]!,
+      snapshot: this.#parts.snapshot,
+    };
+    const value = this.#reads.accept(question, stored, epoch);
+    if (value instanceof Promise) this.#late = true;
+    this.settle(position, value);
+  }
+
+  failed(position: number): void {
+    this.settle(position, this.#reads.missed());
+  }
+
+  settle(position: number, value: unknown): void {
+    this.#values[position] = value;
+    if (--this.#left > 0) return;
+    this.#parts.resolve(this.#late ? Promise.all(this.#values) : this.#values);
+  }
+}

@@ -1,0 +1,124 @@
+/**
+ * Calls the caller's loader: in its turn, within its time, with its context.
+ * Knows nothing of nodes or leases, nor what becomes of the value.
+ */
+import type { Clock } from '../clock.ts';
+import { type Duration, requireDuration } from '../duration.ts';
+import { LoadTimeoutError } from '../errors.ts';
+import type { CacheCounters } from '../metrics/metrics.ts';
+import { Limit } from './limit.ts';
+import type { LoadTuning } from './settings.ts';
+
+/** What a loader is told, and what it can say besides its value. */
+export interface LoadContext {
+  /** The key; in a bulk load, the first of the missing ones. */
+  readonly key: string;
+  /** Aborted when `load.timeout` is over, or when nobody waits for the value any more. */
+  readonly signal: AbortSignal;
+  /** The value past its ttl, if there is one. */
+  readonly stale?: unknown;
+  /** Gives this value another ttl than the call's. @throws InvalidOptionError */
+  setTtl(ttl: Duration): void;
+  /** The value is returned to those who wait, and not stored. */
+  skip(): void;
+}
+
+/**
+ * Loads a value. `undefined` is returned and not stored; `null` is a value.
+ * What it throws is thrown to every caller that waits for this key.
+ */
+export type Loader<T> = (context: LoadContext) => T | Promise<T>;
+
+export interface Loaded {
+  readonly value: unknown;
+  /** False when the loader asked for that. */
+  readonly store: boolean;
+  readonly ttlMs: number | undefined;
+  readonly loadMs: number;
+}
+
+export interface LoadCall {
+  readonly key: string;
+  readonly stale: unknown;
+  /** Ends the load from outside. */
+  readonly signal: AbortSignal;
+  readonly invoke: (context: LoadContext) => unknown;
+}
+
+export class LoadRunner {
+  readonly #clock: Clock;
+  readonly #counters: CacheCounters;
+  readonly #timeoutMs: number;
+  readonly #limit: Limit;
+
+  constructor(clock: Clock, counters: CacheCounters, tuning: LoadTuning) {
+    this.#clock = clock;
+    this.#counters = counters;
+    this.#timeoutMs = tuning.timeoutMs;
+    this.#limit = new Limit(tuning.concurrency);
+  }
+
+  get waiting(): number {
+    return this.#limit.waiting;
+  }
+
+  /** @throws What the loader throws; LoadTimeoutError; the reason of `call.signal`. */
+  async run(call: LoadCall): Promise<Loaded> {
+    const control = new AbortController();
+    const end = (): void => control.abort(call.signal.reason);
+    call.signal.addEventListener('abort', end, { once: true });
+    if (call.signal.aborted) end();
+    const timer = this.#clock.after(this.#timeoutMs, () => {
+      control.abort(new LoadTimeoutError(call.key, this.#timeoutMs));
+    });
+    try {
+      await this.#limit.enter(control.signal);
+      try {
+        return await this.#call(call, control.signal);
+      } finally {
+        // A loader that does not heed its signal gives its turn back all the
+        // same: else a few that hang would stop every load of the process.
+        this.#limit.leave();
+      }
+    } catch (error) {
+      this.#counters.loadErrors++;
+      throw error;
+    } finally {
+      timer.cancel();
+      call.signal.removeEventListener('abort', end);
+    }
+  }
+
+  async #call(call: LoadCall, signal: AbortSignal): Promise<Loaded> {
+    let store = true;
+    let ttlMs: number | undefined;
+    const context: LoadContext = {
+      key: call.key,
+      signal,
+      stale: call.stale,
+      setTtl(ttl) {
+        ttlMs = requireDuration(ttl, 'ttl', 1);
+      },
+      skip() {
+        store = false;
+      },
+    };
+    this.#counters.loads++;
+    const startedAt = this.#clock.now();
+    const value = await unlessAborted(async () => call.invoke(context), signal);
+    const loadMs = this.#clock.now() - startedAt;
+    this.#counters.loadLatency.record(loadMs);
+    return { value, store, ttlMs, loadMs };
+  }
+}
+
+/** What `work` resolves to, or the reason of the abort, whichever comes first. What it does later is ignored. */
+function unlessAborted<T>(work: () => Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const giveUp = (): void => reject(signal.reason);
+    signal.addEventListener('abort', giveUp, { once: true });
+    work()
+      .then(resolve, reject)
+      .finally(() => signal.removeEventListener('abort', giveUp));
+  });
+}

@@ -1,0 +1,183 @@
+/**
+ * The options of a cache: what they mean, and the one place where they are
+ * checked. What leaves here is complete, in milliseconds, and valid.
+ */
+import type { Duration } from './duration.ts';
+import { hideCredentials, InvalidOptionError } from './errors.ts';
+import type { EntrySettings, LoadOptions, LoadTuning } from './load/settings.ts';
+import type { MemoryOptions, MemoryTuning } from './memory/memory.ts';
+import { addressOf } from './node/address.ts';
+import type { Codec } from './node/codec.ts';
+import type { BreakerTuning, NodeTuning } from './node/tuning.ts';
+import { cacheSchema, changeSchema, NAME, NAME_RULE, nodeSchema, parse } from './options/schema.ts';
+import type { RingTuning, Seat } from './topology/topology.ts';
+
+export interface NodeOptions {
+  /**
+   * Stable name: 1 to 64 of `A-Z a-z 0-9 . _ : -`. Keys are placed by it alone,
+   * so a server may move to another address and keep its keys.
+   */
+  id: string;
+  /** `redis://`, `rediss://` or `unix://`, with user, password and database if needed. */
+  url: string;
+  /** Share relative to the others. 0.1 to 100. @default 1 */
+  weight?: number;
+  /** Options of ioredis on top of the URL: `tls`, `sentinels`, … Those that keep requests bounded are set by ringcache. */
+  redis?: object;
+}
+
+export interface NodeTuningOptions {
+  /** One request's whole budget at a node. 1 ms to 1 minute. @default 100 */
+  timeout?: Duration;
+  /** How long connecting may take. 10 ms to 1 minute. @default 300 */
+  connectTimeout?: Duration;
+  /** Most requests to one node that are unanswered; more are turned away. Integer, 1 to 1,000,000. @default 10000 */
+  maxInFlight?: number;
+}
+
+export interface BreakerOptions {
+  /** Opens when more than this share of the batches in the window failed. 1 to 99. @default 50 */
+  errorThresholdPercentage?: number;
+  /** And when there were at least so many. Integer, 1 to 10,000. @default 5 */
+  volumeThreshold?: number;
+  /** The window. 100 ms to 10 minutes. @default 2000 */
+  rollingCountTimeout?: Duration;
+  /** How long it stays open before the node is tried again. 10 ms to 10 minutes. @default 1000 */
+  resetTimeout?: Duration;
+}
+
+export interface CacheOptions {
+  /** The nodes of the first start. `'redis://h:p'` alone takes `h:p` as its id. 1 to 1,000. */
+  nodes: ReadonlyArray<NodeOptions | string>;
+  /** First part of every Redis key: 1 to 64 of `A-Z a-z 0-9 . _ : -`. @default 'ringcache' */
+  namespace?: string;
+  /** Fresh for this long. At least 1 ms. @default '1h' */
+  ttl?: Duration;
+  /** Each ttl is shortened by a random part of itself, 0 to this, so that what was stored together does not expire together. 0 to 1. @default 0.1 */
+  jitter?: number;
+  /** After the ttl: served for this long while one process reloads, or when loading fails. @default 0 */
+  staleTtl?: Duration;
+  /** The ttl of a `null`. At least 1 ms. @default the ttl */
+  negativeTtl?: Duration;
+  /** Reload some time before the end, by chance: XFetch's beta. 0 is off, 1 the optimum of the paper. 0 to 100. @default 0 */
+  earlyRefresh?: number;
+  /** The tier in this process; false turns it off. */
+  memory?: false | MemoryOptions;
+  ring?: {
+    /** Points per unit of weight. Integer, 1 to 65,536. @default 512 */
+    points?: number;
+    /** How keys are placed: `ketama` as the npm package `hashring` does with its defaults. @default 'xxh32' */
+    placement?: 'xxh32' | 'ketama';
+  };
+  node?: NodeTuningOptions;
+  breaker?: BreakerOptions;
+  load?: LoadOptions;
+  /** How values become bytes: JSON, msgpack (needs the package `@msgpack/msgpack`), or your own. @default 'json' */
+  codec?: 'json' | 'msgpack' | Codec;
+  /** Compress encoded values from this many bytes on. Integer, 0 or more. @default false */
+  compress?: false | { threshold: number };
+}
+
+export interface ResolvedOptions {
+  readonly seats: readonly Seat[];
+  readonly namespace: string;
+  readonly entry: EntrySettings;
+  readonly load: LoadTuning;
+  readonly memory: MemoryTuning | false;
+  readonly ring: RingTuning;
+  readonly node: NodeTuning;
+  readonly breaker: BreakerTuning;
+  readonly codec: 'json' | 'msgpack' | Codec;
+  readonly compressFromBytes: number | undefined;
+}
+
+/** @throws InvalidOptionError naming the path, the rule and what was given. */
+export function resolveOptions(options: CacheOptions): ResolvedOptions {
+  const given = parse(cacheSchema, options);
+  const { memory, load, node, breaker } = given;
+  const seats = given.nodes.map((seat, i) => checkSeat(seat, `nodes.${i}`));
+  checkDistinct(seats);
+  return {
+    seats,
+    namespace: given.namespace,
+    entry: {
+      ttlMs: given.ttl,
+      staleMs: given.staleTtl,
+      negativeTtlMs: given.negativeTtl ?? given.ttl,
+      jitter: given.jitter,
+      memory: true,
+    },
+    load: {
+      timeoutMs: load.timeout,
+      softTimeoutMs: load.softTimeout,
+      concurrency: load.concurrency,
+      leaseMs: load.lease,
+      earlyRefresh: given.earlyRefresh,
+      nodeTimeoutMs: node.timeout,
+    },
+    memory: memory !== false && {
+      maxEntries: memory.maxEntries,
+      maxBytes: memory.maxBytes,
+      ttlMs: memory.ttl,
+      maxStaleMs: memory.maxStale,
+    },
+    ring: given.ring,
+    node: {
+      timeoutMs: node.timeout,
+      connectTimeoutMs: node.connectTimeout,
+      maxInFlight: node.maxInFlight,
+    },
+    breaker: {
+      errorThresholdPercentage: breaker.errorThresholdPercentage,
+      volumeThreshold: breaker.volumeThreshold,
+      rollingCountTimeoutMs: breaker.rollingCountTimeout,
+      resetTimeoutMs: breaker.resetTimeout,
+    },
+    codec: given.codec,
+    compressFromBytes: given.compress === false ? undefined : given.compress.threshold,
+  };
+}
+
+/** One node, as `addNode` and `plan` take it. @throws InvalidOptionError */
+export function resolveNode(node: NodeOptions | string, path = 'node'): Seat {
+  return checkSeat(parse(nodeSchema, node, path), path);
+}
+
+/** @throws InvalidOptionError */
+export function checkChangeOptions(options: unknown): void {
+  parse(changeSchema, options ?? {});
+}
+
+function checkSeat(seat: Seat, path: string): Seat {
+  const { id, url, weight, redis } = seat;
+  if (!NAME.test(id)) {
+    throw new InvalidOptionError(
+      `${path}.id`,
+      `${NAME_RULE} (say { id, url } when the address cannot be an id)`,
+      id,
+    );
+  }
+  // Throws for an address that cannot be used, without showing it.
+  addressOf(seat);
+  return { id, url, weight, redis };
+}
+
+/** Two names for one server would store, and delete, behind each other's back. */
+function checkDistinct(seats: readonly Seat[]): void {
+  const ids = new Set<string>();
+  const addresses = new Map<string, string>();
+  for (const [i, { id, url, redis }] of seats.entries()) {
+    if (ids.has(id)) throw new InvalidOptionError(`nodes.${i}.id`, 'different from all others', id);
+    ids.add(id);
+    const address = hideCredentials(url);
+    const other = addresses.get(address);
+    if (other !== undefined && redis === undefined) {
+      throw new InvalidOptionError(
+        `nodes.${i}.url`,
+        `another server than that of ${other}`,
+        address,
+      );
+    }
+    addresses.set(address, id);
+  }
+}

@@ -1,0 +1,249 @@
+/**
+ * One change of the ring, from the decision to the end: the joint phase, in
+ * which the previous owners are still asked, then the new ring alone.
+ *
+ * The order is what makes it safe. The document is accepted by one node first,
+ * so of two changes begun at once one is turned away; then this process takes
+ * it up, then every node is raised to it, so that a process which has not
+ * heard is turned away wherever it asks; only then are keys moved, and only
+ * when all that is done is the previous ring dropped. Ending early costs
+ * misses, never a stale read.
+ */
+import type { Clock } from '../clock.ts';
+import { InvalidOptionError, NodeUnavailableError, TopologyBusyError } from '../errors.ts';
+import type { CacheNode } from '../node/node.ts';
+import { planChange } from '../ring/plan.ts';
+import type { HashRing } from '../ring/ring.ts';
+import { encodeDocument, type Member, type TopologyDocument } from './document.ts';
+import { type MoveProgress, moveKeys } from './mover.ts';
+import { fenceOfDocument, memberOf, type Seat, type Topology, withEra } from './topology.ts';
+
+export interface ChangeOptions {
+  /** Copy what changes hands, so that nothing has to be loaded again. @default true */
+  warm?: boolean;
+  /** Most keys that the background copy moves a second. Number, 1 or more. @default 10000 */
+  keysPerSecond?: number;
+  /**
+   * Aborted before the new ring serves: the change is not made. Aborted later:
+   * the background copy ends, and the change is completed without it.
+   */
+  signal?: AbortSignal;
+  /** Called after each step of the background copy. What it throws ends the copy. */
+  onProgress?(progress: Readonly<MoveProgress>): void;
+}
+
+export const CHANGE_DEFAULTS = { warm: true, keysPerSecond: 10_000 } as const;
+
+/** A change that serves already. */
+export interface TopologyChange {
+  /** The epoch of the joint phase. */
+  readonly epoch: number;
+  /** Share of all keys whose owner changes, 0 to 1. */
+  readonly movedShare: number;
+  /** Resolves when the ring is stable again. */
+  readonly done: Promise<TopologyChangeResult>;
+}
+
+export interface TopologyChangeResult {
+  readonly epoch: number;
+  readonly scanned: number;
+  readonly copied: number;
+  readonly failed: number;
+  readonly durationMs: number;
+}
+
+export interface RingChange {
+  readonly add: readonly Seat[];
+  readonly remove: readonly string[];
+}
+
+export class TopologyChanger {
+  readonly #topology: Topology;
+  readonly #clock: Clock;
+  #busy = false;
+
+  constructor(topology: Topology, clock: Clock) {
+    this.#topology = topology;
+    this.#clock = clock;
+  }
+
+  /**
+   * Makes a change; resolves when the new ring serves.
+   *
+   * @throws TopologyBusyError, TopologyConflictError, NodeUnavailableError (a joining node
+   *   does not answer), InvalidOptionError (unknown or known id, last node): nothing was changed.
+   */
+  async change(change: RingChange, options: ChangeOptions = {}): Promise<TopologyChange> {
+    const from = this.#topology.document;
+    if (this.#busy || from.source !== null) throw new TopologyBusyError(from.epoch);
+    checkChange(change, from);
+    options.signal?.throwIfAborted();
+    this.#busy = true;
+    try {
+      return await this.#begin(from, change, options);
+    } catch (error) {
+      this.#busy = false;
+      throw error;
+    }
+  }
+
+  async #begin(
+    from: TopologyDocument,
+    change: RingChange,
+    options: ChangeOptions,
+  ): Promise<TopologyChange> {
+    const startedAt = this.#clock.now();
+    const before = this.#topology.snapshot.ring;
+    try {
+      for (const seat of change.add) await this.#invite(seat);
+      const members = [
+        ...from.members.filter(({ id }) => !change.remove.includes(id)),
+        ...change.add.map(memberOf),
+      ];
+      const after = apply(before, change);
+      const joint = this.#jointDocument(from, members, { change, after, options });
+      await this.#propose(joint);
+      await this.#topology.takeUp(joint);
+      await this.#raiseAll(joint);
+      const { movedShare } = planChange(before, after);
+      const done = this.#finish(joint, startedAt, options);
+      // Whoever does not wait for it need not handle it either.
+      done.catch(() => {});
+      return { epoch: joint.epoch, movedShare, done };
+    } catch (error) {
+      for (const { id } of change.add) await this.#topology.dismiss(id);
+      throw error;
+    }
+  }
+
+  async #invite(seat: Seat): Promise<void> {
+    const node = await this.#topology.invite(seat);
+    if (node.state().state === 'up') return;
+    throw (
+      this.#topology.refusalOf(seat.id) ??
+      new NodeUnavailableError(seat.id, 'connection', 'it cannot join the ring')
+    );
+  }
+
+  #jointDocument(
+    from: TopologyDocument,
+    members: readonly Member[],
+    to: { change: RingChange; after: HashRing; options: ChangeOptions },
+  ): TopologyDocument {
+    const { nodes } = this.#topology.snapshot;
+    // A node that is gone cannot be asked for what it had: its keys are
+    // loaded and stored at once, instead of being loaded unstored until the end.
+    const leavesAlive = to.change.remove.every((id) => nodes.get(id)?.state().state === 'up');
+    const warm = (to.options.warm ?? CHANGE_DEFAULTS.warm) && leavesAlive;
+    const epoch = from.epoch + 1;
+    return {
+      ...from,
+      epoch,
+      fingerprint: to.after.fingerprint,
+      members,
+      source: warm ? from.members : null,
+      history: withEra(from, epoch, members),
+    };
+  }
+
+  /** Has the first node that answers accept the document: of two changes begun at once, one is turned away. */
+  async #propose(document: TopologyDocument): Promise<void> {
+    const { nodes } = this.#topology.snapshot;
+    let failure = new NodeUnavailableError('all', 'connection', 'no node can take the change');
+    for (const id of [...nodes.keys()].sort()) {
+      const node = nodes.get(id);
+      if (node?.state().state !== 'up') continue;
+      try {
+        const answer = await node.install(fenceOfDocument(document), encodeDocument(document));
+        if (answer.kind === 'installed') return;
+      } catch (error) {
+        if (!(error instanceof NodeUnavailableError)) throw error;
+        failure = error;
+        continue;
+      }
+      await this.#topology.refresh();
+      throw new TopologyBusyError(this.#topology.document.epoch);
+    }
+    throw failure;
+  }
+
+  /** Nodes that cannot be reached are raised when they are admitted again. */
+  async #raiseAll(document: TopologyDocument): Promise<void> {
+    const raise = async (node: CacheNode): Promise<void> => {
+      if (node.state().state !== 'up') return;
+      try {
+        await node.install(fenceOfDocument(document), encodeDocument(document));
+      } catch (error) {
+        if (!(error instanceof NodeUnavailableError)) throw error;
+      }
+    };
+    await Promise.all([...this.#topology.snapshot.nodes.values()].map(raise));
+  }
+
+  async #finish(
+    joint: TopologyDocument,
+    startedAt: number,
+    options: ChangeOptions,
+  ): Promise<TopologyChangeResult> {
+    let moved = { scanned: 0, copied: 0, failed: 0 };
+    let last = joint;
+    try {
+      if (joint.source !== null) {
+        moved = await moveKeys(this.#topology.snapshot, {
+          clock: this.#clock,
+          keysPerSecond: options.keysPerSecond ?? CHANGE_DEFAULTS.keysPerSecond,
+          signal: options.signal,
+          onProgress: options.onProgress?.bind(options) ?? (() => {}),
+        });
+      }
+    } finally {
+      if (joint.source !== null) {
+        const stable = { ...joint, epoch: joint.epoch + 1, source: null };
+        last = stable;
+        await this.#close(joint, stable);
+      }
+      this.#busy = false;
+    }
+    const { scanned, copied, failed } = moved;
+    return {
+      epoch: last.epoch,
+      scanned,
+      copied,
+      failed,
+      durationMs: this.#clock.now() - startedAt,
+    };
+  }
+
+  /** Ends the joint phase: every node is known to be raised to it before the previous ring is dropped. */
+  async #close(joint: TopologyDocument, stable: TopologyDocument): Promise<void> {
+    await this.#raiseAll(joint);
+    await this.#topology.takeUp(stable);
+    await this.#raiseAll(stable);
+  }
+}
+
+/** @throws InvalidOptionError */
+export function checkChange(change: RingChange, from: Pick<TopologyDocument, 'members'>): void {
+  const known = new Set(from.members.map(({ id }) => id));
+  for (const { id } of change.add) {
+    if (known.has(id)) throw new InvalidOptionError('id', 'one that is not in the ring yet', id);
+    known.add(id);
+  }
+  for (const id of change.remove) {
+    if (!known.delete(id)) {
+      const members = from.members.map((member) => member.id).join(', ');
+      throw new InvalidOptionError('id', `one of the ring's nodes (${members})`, id);
+    }
+  }
+  if (known.size === 0) {
+    throw new InvalidOptionError('id', 'not the last node of the ring', change.remove[0]);
+  }
+}
+
+/** The ring after a change. */
+export function apply(ring: HashRing, change: Pick<RingChange, 'add' | 'remove'>): HashRing {
+  let next = ring;
+  for (const { id, weight } of change.add) next = next.with({ id, weight });
+  for (const id of change.remove) next = next.without(id);
+  return next;
+}

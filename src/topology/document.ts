@@ -1,0 +1,109 @@
+/**
+ * The topology document: which nodes form the ring, under which number.
+ *
+ * It is plain JSON, numbered by its epoch, and stands at every node under
+ * `{ns}:t`, so that a process which a node turns away as outdated can read the
+ * news there. It holds addresses but no credentials: whoever adopts it uses
+ * its own.
+ */
+import { hideCredentials } from '../errors.ts';
+
+export interface Member {
+  readonly id: string;
+  /** Without user and password. */
+  readonly url: string;
+  readonly weight: number;
+}
+
+/** Who owned the keys from an epoch on. */
+export interface Era {
+  readonly since: number;
+  readonly members: readonly { readonly id: string; readonly weight: number }[];
+}
+
+export interface TopologyDocument {
+  readonly version: 1;
+  readonly epoch: number;
+  /** Of the ring of `members`. */
+  readonly fingerprint: string;
+  /** The fingerprint of the first ring: tells one fleet's nodes from another's. */
+  readonly origin: string;
+  readonly members: readonly Member[];
+  /** The members before the change under way; null while the ring is stable. */
+  readonly source: readonly Member[] | null;
+  /** Entries of a node older than its floor are not believed. */
+  readonly floors: Readonly<Record<string, number>>;
+  /** Newest first, at most `HISTORY_LENGTH`. The first is the present ring. */
+  readonly history: readonly Era[];
+}
+
+/**
+ * How many eras are remembered. An entry older than the last of them is a miss:
+ * sixteen changes of the ring outlast any ttl in practice.
+ */
+export const HISTORY_LENGTH = 16;
+
+export function encodeDocument(document: TopologyDocument): string {
+  return JSON.stringify(document);
+}
+
+/** Undefined when the text is not a document of a version known here. */
+export function parseDocument(text: string | undefined): TopologyDocument | undefined {
+  if (text === undefined) return undefined;
+  try {
+    const found: unknown = JSON.parse(text);
+    return isDocument(found) ? found : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function isDocument(found: unknown): found is TopologyDocument {
+  if (!isRecord(found)) return false;
+  const { version, epoch, fingerprint, origin, members, source, floors, history } = found;
+  return (
+    version === 1 &&
+    Number.isSafeInteger(epoch) &&
+    typeof fingerprint === 'string' &&
+    typeof origin === 'string' &&
+    isListOf(members, isMember) &&
+    members.length > 0 &&
+    (source === null || isListOf(source, isMember)) &&
+    isRecord(floors) &&
+    isListOf(history, isEra) &&
+    history.length > 0
+  );
+}
+
+function isMember(found: unknown): boolean {
+  return isPlace(found) && typeof found['url'] === 'string';
+}
+
+function isEra(found: unknown): boolean {
+  return (
+    isRecord(found) && Number.isSafeInteger(found['since']) && isListOf(found['members'], isPlace)
+  );
+}
+
+function isPlace(found: unknown): found is Record<string, unknown> {
+  return isRecord(found) && typeof found['id'] === 'string' && typeof found['weight'] === 'number';
+}
+
+function isListOf(found: unknown, is: (item: unknown) => boolean): found is unknown[] {
+  return Array.isArray(found) && found.every((item) => is(item));
+}
+
+function isRecord(found: unknown): found is Record<string, unknown> {
+  return typeof found === 'object' && found !== null && !Array.isArray(found);
+}
+
+/** A node's address as it may be shown and shared: the URL without user and password. */
+export function publicAddress(url: string): string {
+  return hideCredentials(url).replace('//***@', '//');
+}
+
+/** The address of a document's member, with the credentials of a URL that this process knows. */
+export function withCredentials(address: string, known: string): string {
+  const credentials = /^[a-z]+:\/\/([^/]*@)/.exec(known)?.[1] ?? '';
+  return address.replace('://', `://${credentials}`);
+}

@@ -1,0 +1,108 @@
+/**
+ * The ring and its nodes at one moment, immutable.
+ *
+ * An operation takes one snapshot at its start and uses it throughout: mixing
+ * two (asking the old owner, storing at the new one) is how stale values
+ * survive a change. The next snapshot is built aside and swapped in one
+ * assignment.
+ */
+import type { CacheNode, Stored } from '../node/node.ts';
+import type { HashRing } from '../ring/ring.ts';
+
+/** Since when a ring has been the one that owns. */
+export interface RingEra {
+  readonly since: number;
+  readonly ring: HashRing;
+}
+
+export interface SnapshotParts {
+  readonly epoch: number;
+  readonly fence: string;
+  /** Newest first; the first is the ring in force. */
+  readonly eras: readonly RingEra[];
+  /** Whether the ring before is still asked for what the present one lacks. */
+  readonly joint: boolean;
+  readonly floors: Readonly<Record<string, number>>;
+  /** Every node of the rings in force, by id. */
+  readonly nodes: ReadonlyMap<string, CacheNode>;
+}
+
+export class Snapshot {
+  readonly epoch: number;
+  /** What the nodes compare with theirs. */
+  readonly fence: string;
+  readonly ring: HashRing;
+  /** The previous ring while a change is under way. */
+  readonly source: HashRing | undefined;
+  readonly nodes: ReadonlyMap<string, CacheNode>;
+  readonly #eras: readonly RingEra[];
+  readonly #floors: Readonly<Record<string, number>>;
+  readonly #highestFloor: number;
+  readonly #owners: readonly CacheNode[];
+  readonly #sources: readonly CacheNode[];
+
+  constructor(parts: SnapshotParts) {
+    const [present, previous] = parts.eras;
+    if (present === undefined) throw new TypeError('a snapshot needs a ring');
+    this.epoch = parts.epoch;
+    this.fence = parts.fence;
+    this.ring = present.ring;
+    this.source = parts.joint ? previous?.ring : undefined;
+    this.nodes = parts.nodes;
+    this.#eras = parts.eras;
+    this.#floors = parts.floors;
+    this.#highestFloor = Math.max(0, ...Object.values(parts.floors));
+    this.#owners = this.ring.ids.map((id) => this.#node(id));
+    this.#sources = this.source === undefined ? [] : this.source.ids.map((id) => this.#node(id));
+  }
+
+  /** The node that owns the keys of this hash. Hot path. */
+  owner(hash: number): CacheNode {
+    return this.#owners[this.ring.indexAt(hash)]!;
+  }
+
+  /** The node to ask besides the owner while a change is under way; undefined when the owner did not change. */
+  previousOwner(hash: number): CacheNode | undefined {
+    if (this.source === undefined) return undefined;
+    const previous = this.#sources[this.source.indexAt(hash)]!;
+    return previous === this.owner(hash) ? undefined : previous;
+  }
+
+  /**
+   * Whether an entry at the owner may be believed: written while the node has
+   * owned the key without interruption, and not below the node's floor.
+   *
+   * A node that lost a key and got it back still has what it held before, and
+   * has seen none of the deletes in between.
+   */
+  believes(stored: Stored, hash: number): boolean {
+    const present = this.#eras[0]!;
+    if (stored.stamp >= present.since && stored.stamp >= this.#highestFloor) return true;
+    const owner = this.ring.ids[this.ring.indexAt(hash)]!;
+    return this.#holds(stored, { hash, node: owner, fromEra: 0 });
+  }
+
+  /** The same for an entry at the previous owner, while a change is under way. */
+  believesPrevious(stored: Stored, hash: number): boolean {
+    if (this.source === undefined) return false;
+    const previous = this.source.ids[this.source.indexAt(hash)]!;
+    return this.#holds(stored, { hash, node: previous, fromEra: 1 });
+  }
+
+  #holds(stored: Stored, at: { hash: number; node: string; fromEra: number }): boolean {
+    if (stored.stamp < (this.#floors[at.node] ?? 0)) return false;
+    let since = Number.POSITIVE_INFINITY;
+    for (let i = at.fromEra; i < this.#eras.length; i++) {
+      const { ring, since: began } = this.#eras[i]!;
+      if (ring.ids[ring.indexAt(at.hash)] !== at.node) break;
+      since = began;
+    }
+    return stored.stamp >= since;
+  }
+
+  #node(id: string): CacheNode {
+    const node = this.nodes.get(id);
+    if (node === undefined) throw new TypeError(`no node ${id}`);
+    return node;
+  }
+}

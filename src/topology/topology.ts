@@ -1,0 +1,351 @@
+/**
+ * Many nodes as one: the topology document in force, the snapshot built from
+ * it, and the nodes it names.
+ *
+ * It decides with which epoch a node is used (`admit`), takes up a newer
+ * document wherever one is met, and swaps the snapshot. It does not know what
+ * is cached, nor why a ring changes.
+ */
+import type { Clock } from '../clock.ts';
+import { TopologyConflictError } from '../errors.ts';
+import type { ClientOptions } from '../node/address.ts';
+import { epochOf, fenceOf } from '../node/fence.ts';
+import type { Admission, Admit, CacheNode, Greeting } from '../node/node.ts';
+import { HashRing } from '../ring/ring.ts';
+import {
+  encodeDocument,
+  HISTORY_LENGTH,
+  type Member,
+  parseDocument,
+  publicAddress,
+  type TopologyDocument,
+  withCredentials,
+} from './document.ts';
+import { type RingEra, Snapshot } from './snapshot.ts';
+
+/** A member as this process reaches it. */
+export interface Seat {
+  readonly id: string;
+  /** With credentials, if any. */
+  readonly url: string;
+  readonly weight: number;
+  /** Options of the Redis client on top of the URL. */
+  readonly redis?: ClientOptions | undefined;
+}
+
+export interface RingTuning {
+  readonly points: number;
+  readonly placement: 'xxh32' | 'ketama';
+}
+
+export interface TopologyParts {
+  readonly clock: Clock;
+  readonly ring: RingTuning;
+  /** Makes the node of a seat; does not connect it. */
+  readonly seat: (seat: Seat, admit: Admit) => CacheNode;
+  /** Called right after the snapshot was swapped. */
+  readonly swapped: (now: Snapshot, adopted: boolean) => void;
+}
+
+/** Leaves a node that is no longer used time for the answers under way. */
+const RETIRE_AFTER_MS = 1_000;
+/** A node that turns us away though no newer document is to be found is not asked about it more often than this. */
+const FRUITLESS_MS = 100;
+
+export class Topology {
+  readonly #parts: TopologyParts;
+  readonly #seats = new Map<string, Seat>();
+  readonly #nodes = new Map<string, CacheNode>();
+  /** Nodes that are to join: admitted only if no other fleet uses them. */
+  readonly #candidates = new Set<string>();
+  readonly #retired = new Set<CacheNode>();
+  /** The newest document known; the snapshot follows it as soon as its nodes are connected. */
+  #document: TopologyDocument;
+  #snapshot: Snapshot;
+  #takingUp: Promise<void> | undefined;
+  #fruitlessUntil = 0;
+  /** Why nodes were not admitted, by id. */
+  readonly #refusals = new Map<string, TopologyConflictError>();
+  #closed = false;
+
+  private constructor(parts: TopologyParts, seats: readonly Seat[], ring: HashRing) {
+    this.#parts = parts;
+    for (const seat of seats) this.#seat(seat);
+    const members = seats.map(memberOf);
+    this.#document = {
+      version: 1,
+      epoch: 1,
+      fingerprint: ring.fingerprint,
+      origin: ring.fingerprint,
+      members,
+      source: null,
+      floors: {},
+      history: [{ since: 1, members: members.map(({ id, weight }) => ({ id, weight })) }],
+    };
+    this.#snapshot = this.#build(this.#document, [{ since: 1, ring }]);
+  }
+
+  /** A topology that is not connected yet. */
+  static async create(seats: readonly Seat[], parts: TopologyParts): Promise<Topology> {
+    const ring = await HashRing.create(
+      seats.map(({ id, weight }) => ({ id, weight })),
+      parts.ring,
+    );
+    return new Topology(parts, seats, ring);
+  }
+
+  /** What an operation uses from its start to its end. Hot path. */
+  get snapshot(): Snapshot {
+    return this.#snapshot;
+  }
+
+  get document(): TopologyDocument {
+    return this.#document;
+  }
+
+  /**
+   * Connects all nodes; those that do not answer are left to heal.
+   *
+   * @throws TopologyConflictError when a node serves another member list of the same epoch.
+   */
+  async open(): Promise<void> {
+    await Promise.all([...this.#nodes.values()].map((node) => node.open()));
+    await this.#takingUp;
+    for (const refusal of this.#refusals.values()) throw refusal;
+  }
+
+  /**
+   * Looks for a newer document and takes it up: for an operation that a node
+   * turned away as outdated. Resolves when the snapshot is the newest known.
+   */
+  async refresh(): Promise<void> {
+    if (this.#takingUp !== undefined) return this.#takingUp;
+    const now = this.#parts.clock.now();
+    if (now < this.#fruitlessUntil || this.#closed) return;
+    this.#fruitlessUntil = now + FRUITLESS_MS;
+    const greetings = await Promise.allSettled([...this.#nodes.values()].map((n) => n.greet()));
+    for (const greeting of greetings) {
+      if (greeting.status === 'fulfilled') this.#learn(parseDocument(greeting.value.document));
+    }
+    return this.#takingUp;
+  }
+
+  /** The node of a seat that may join, connected; the caller takes it back with `dismiss` if it does not. */
+  async invite(seat: Seat): Promise<CacheNode> {
+    this.#candidates.add(seat.id);
+    const node = this.#seat(seat);
+    await node.open();
+    return node;
+  }
+
+  /** Why a node was not admitted; undefined when it was, or could not be asked. */
+  refusalOf(id: string): TopologyConflictError | undefined {
+    return this.#refusals.get(id);
+  }
+
+  async dismiss(id: string): Promise<void> {
+    this.#candidates.delete(id);
+    this.#refusals.delete(id);
+    const node = this.#nodes.get(id);
+    this.#nodes.delete(id);
+    this.#seats.delete(id);
+    await node?.close();
+  }
+
+  /** Puts a document into force here. It must have been accepted by a node, or found at one. */
+  async takeUp(document: TopologyDocument): Promise<void> {
+    this.#learn(document, false);
+    await this.#takingUp;
+  }
+
+  seatOf(id: string): Seat | undefined {
+    return this.#seats.get(id);
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    const nodes = [...this.#nodes.values(), ...this.#retired];
+    await Promise.all(nodes.map((node) => node.close()));
+  }
+
+  /** Whether and with which epoch a node that has just been connected is used. */
+  readonly #admit: Admit = async (id: string, greeting: Greeting): Promise<Admission> => {
+    const stands = greeting.fence === undefined ? 0 : epochOf(greeting.fence);
+    const found = parseDocument(greeting.document);
+    const refusal = this.#candidates.has(id)
+      ? this.#refuseCandidate(id, stands, found)
+      : await this.#refuseMember(id, greeting, found);
+    if (refusal !== undefined) {
+      this.#refusals.set(id, refusal);
+      return { kind: 'reject', reason: refusal };
+    }
+    this.#refusals.delete(id);
+    return {
+      kind: 'install',
+      fence: fenceOfDocument(this.#document),
+      document: encodeDocument(this.#document),
+    };
+  };
+
+  #refuseCandidate(
+    id: string,
+    stands: number,
+    found: TopologyDocument | undefined,
+  ): TopologyConflictError | undefined {
+    const { epoch, origin } = this.#document;
+    if (found !== undefined && found.origin !== origin) {
+      return new TopologyConflictError(id, 'belongs to another fleet; it was not changed');
+    }
+    if (stands >= epoch) {
+      return new TopologyConflictError(
+        id,
+        `serves epoch ${stands} already, while this fleet is at ${epoch}; it was not changed`,
+      );
+    }
+    return undefined;
+  }
+
+  async #refuseMember(
+    id: string,
+    greeting: Greeting,
+    found: TopologyDocument | undefined,
+  ): Promise<TopologyConflictError | undefined> {
+    if (greeting.fence === undefined) return undefined;
+    const stands = epochOf(greeting.fence);
+    if (stands < this.#document.epoch) return undefined;
+    if (stands === this.#document.epoch) {
+      if (greeting.fence === fenceOfDocument(this.#document)) return undefined;
+      return new TopologyConflictError(
+        id,
+        `serves another list of members under the same epoch ${stands}: ` +
+          'all processes must be started with the same nodes, weights and ring options',
+      );
+    }
+    this.#learn(found);
+    if (this.#document.epoch >= stands) return undefined;
+    // The node was raised by an operation before its copy of the document came.
+    await this.#learnFromOthers(id);
+    if (this.#document.epoch >= stands) return undefined;
+    if (greeting.fence === fenceOf(stands, this.#document.fingerprint)) {
+      this.#learn(this.#renumbered(stands));
+      return undefined;
+    }
+    return new TopologyConflictError(
+      id,
+      `serves epoch ${stands}, but no node has a topology document as new as that`,
+    );
+  }
+
+  async #learnFromOthers(id: string): Promise<void> {
+    const others = [...this.#nodes.values()].filter((node) => node.id !== id);
+    const greetings = await Promise.allSettled(others.map((node) => node.greet()));
+    for (const greeting of greetings) {
+      if (greeting.status === 'fulfilled') this.#learn(parseDocument(greeting.value.document));
+    }
+  }
+
+  /** The same members under a number found at a node; what was stored before it is not believed. */
+  #renumbered(epoch: number): TopologyDocument {
+    const members = this.#document.members.map(({ id, weight }) => ({ id, weight }));
+    return { ...this.#document, epoch, source: null, history: [{ since: epoch, members }] };
+  }
+
+  #learn(document: TopologyDocument | undefined, adopted = true): void {
+    if (document === undefined || document.epoch <= this.#document.epoch || this.#closed) return;
+    this.#document = document;
+    this.#takingUp ??= this.#followDocument(adopted).finally(() => {
+      this.#takingUp = undefined;
+    });
+  }
+
+  async #followDocument(adopted: boolean): Promise<void> {
+    let document: TopologyDocument;
+    let eras: RingEra[];
+    do {
+      document = this.#document;
+      // Nodes are connected before the snapshot names them: else their keys
+      // would miss for as long as connecting takes.
+      await Promise.all(this.#newSeats(document).map((seat) => this.#seat(seat).open()));
+      eras = await Promise.all(
+        document.history.map(async ({ since, members }) => ({
+          since,
+          ring: await HashRing.create([...members], this.#parts.ring),
+        })),
+      );
+    } while (document !== this.#document && !this.#closed);
+    if (this.#closed) return;
+    this.#snapshot = this.#build(document, eras);
+    this.#candidates.clear();
+    for (const [id, node] of this.#nodes) {
+      if (!this.#snapshot.nodes.has(id)) this.#retire(id, node);
+    }
+    this.#parts.swapped(this.#snapshot, adopted);
+  }
+
+  #newSeats(document: TopologyDocument): Seat[] {
+    const first = this.#seats.values().next().value;
+    const seats: Seat[] = [];
+    for (const member of [...document.members, ...(document.source ?? [])]) {
+      if (this.#nodes.has(member.id) || seats.some(({ id }) => id === member.id)) continue;
+      seats.push({
+        ...member,
+        url: withCredentials(member.url, first?.url ?? ''),
+        redis: first?.redis,
+      });
+    }
+    return seats;
+  }
+
+  #build(document: TopologyDocument, eras: readonly RingEra[]): Snapshot {
+    const named = [...document.members, ...(document.source ?? [])];
+    const nodes = new Map<string, CacheNode>();
+    for (const { id } of named) {
+      const node = this.#nodes.get(id);
+      if (node !== undefined) nodes.set(id, node);
+    }
+    return new Snapshot({
+      epoch: document.epoch,
+      fence: fenceOfDocument(document),
+      eras,
+      joint: document.source !== null,
+      floors: document.floors,
+      nodes,
+    });
+  }
+
+  #seat(seat: Seat): CacheNode {
+    const node = this.#parts.seat(seat, this.#admit);
+    this.#seats.set(seat.id, seat);
+    this.#nodes.set(seat.id, node);
+    return node;
+  }
+
+  #retire(id: string, node: CacheNode): void {
+    this.#nodes.delete(id);
+    this.#seats.delete(id);
+    this.#retired.add(node);
+    this.#parts.clock.after(RETIRE_AFTER_MS, () => {
+      this.#retired.delete(node);
+      node.close().catch(() => {});
+    });
+  }
+}
+
+export function memberOf(seat: Seat): Member {
+  return { id: seat.id, url: publicAddress(seat.url), weight: seat.weight };
+}
+
+/** What the nodes compare with theirs. */
+export function fenceOfDocument(document: TopologyDocument): string {
+  return fenceOf(document.epoch, document.fingerprint);
+}
+
+/** The history with a new present in front. */
+export function withEra(
+  document: TopologyDocument,
+  since: number,
+  members: readonly Member[],
+): TopologyDocument['history'] {
+  const era = { since, members: members.map(({ id, weight }) => ({ id, weight })) };
+  return [era, ...document.history].slice(0, HISTORY_LENGTH);
+}
