@@ -64,7 +64,12 @@ export async function loadMsgpack(): Promise<Codec> {
     );
   }
   const { encode, decode } = module;
-  return { encode: (value) => encode(value), decode: (bytes) => decode(bytes) };
+  return {
+    encode: (value) => encode(value),
+    // A copy: binary parts of the value would be views of what the connection
+    // received, and keep 64 KiB alive for each.
+    decode: (bytes) => decode(new Uint8Array(bytes)),
+  };
 }
 
 export interface PayloadOptions {

@@ -22,11 +22,9 @@ export class NodeClock {
 
   constructor(clock: Clock) {
     this.#clock = clock;
-    // Until the node has been asked: its clock is set as ours is.
-    this.#offset = Date.now() - clock.now();
   }
 
-  /** Milliseconds since 1970 on the node. */
+  /** Milliseconds since 1970 on the node; means nothing before the first sample, which an admission takes. */
   now(): number {
     return this.#clock.now() + this.#offset;
   }

@@ -48,8 +48,11 @@ export class FakeClock implements Clock {
       const next = this.#next();
       if (next === undefined || next.at > end) break;
       this.#now = next.at;
-      this.#timers.delete(next);
-      next.run();
+      // As in the event loop: all that are due, then I/O and what is to run soon.
+      for (let due = this.#next(); due !== undefined && due.at <= this.#now; due = this.#next()) {
+        this.#timers.delete(due);
+        due.run();
+      }
     }
     this.#now = end;
   }
