@@ -18,9 +18,9 @@ import type { Member } from './members.ts';
 const DIGESTS_PER_NODE = 40;
 const POINTS_PER_DIGEST = 4;
 
-/** Where ketama puts a key: the first four bytes of its md5, little-endian. */
+/** Where ketama puts a key: the first four bytes of its md5, little-endian; signed, see hash.ts. */
 export function ketamaHashKey(key: string): number {
-  return hash('md5', key, 'buffer').readUInt32LE(0);
+  return hash('md5', key, 'buffer').readInt32LE(0);
 }
 
 /**

@@ -73,7 +73,6 @@ function movesBetween(before: HashRing, after: HashRing): Move[] {
     previous = point;
   }
   return Array.from(moved)
-    .filter(([, arc]) => arc > 0)
     .sort(([a], [b]) => a - b)
     .map(([cell, arc]) => ({
       from: before.ids[Math.floor(cell / width)]!,

@@ -49,15 +49,16 @@ export class Points {
     this.#table = startTable(this.#at, bits);
   }
 
-  /** The place of the first point at or after `hash`; `size` past the last one. */
+  /** The place of the first point at or after `hash`, signed or not; `size` past the last one. */
   placeOf(hash: number): number {
     const at = this.#at;
-    let place = this.#table[hash >>> this.#shift]!;
-    while (at[place]! < hash) place++;
+    const wanted = hash >>> 0;
+    let place = this.#table[wanted >>> this.#shift]!;
+    while (at[place]! < wanted) place++;
     return place;
   }
 
-  /** Which node owns `hash`, 0 to 2^32 - 1. */
+  /** Which node owns `hash`. */
   ownerOf(hash: number): number {
     return this.#owner[this.placeOf(hash)]!;
   }

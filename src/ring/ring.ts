@@ -59,7 +59,7 @@ export class HashRing {
   readonly fingerprint: string;
   readonly #members: readonly Member[];
   readonly #settings: RingSettings;
-  readonly #hashKey: (key: string) => number;
+  readonly #isKetama: boolean;
 
   /** @param members Checked, sorted by id. */
   private constructor(members: readonly Member[], settings: RingSettings) {
@@ -68,9 +68,10 @@ export class HashRing {
     this.ids = Object.freeze(members.map((member) => member.id));
     this.weights = Object.freeze(members.map((member) => member.weight));
     this.placement = settings.placement;
-    const ketama = settings.placement === 'ketama';
-    this.#hashKey = ketama ? ketamaHashKey : hashKey;
-    this.points = new Points(ketama ? ketamaPoints(members) : ownPoints(members, settings.points));
+    this.#isKetama = settings.placement === 'ketama';
+    this.points = new Points(
+      this.#isKetama ? ketamaPoints(members) : ownPoints(members, settings.points),
+    );
     this.fingerprint = fingerprintOf(members, settings);
     Object.freeze(this);
   }
@@ -108,11 +109,11 @@ export class HashRing {
       throw new InvalidOptionError('count', 'a whole number of at least 1', count);
     }
     const { ids, points } = this;
+    const wanted = Math.min(count, ids.length);
     const found = new Set<number>();
     const first = points.placeOf(this.hash(key));
-    for (let step = 0; step < points.size && found.size < count; step++) {
+    for (let step = 0; step < points.size && found.size < wanted; step++) {
       found.add(points.ownerAt((first + step) % points.size));
-      if (found.size === ids.length) break;
     }
     return Array.from(found, (index) => ids[index]!);
   }
@@ -145,13 +146,15 @@ export class HashRing {
     return Object.fromEntries(this.ids.map((id, index) => [id, arcs[index]! / 2 ** 32]));
   }
 
-  /** @internal Where a key is placed: for callers that need it more than once. */
+  /** @internal Where a key is placed, 32 bits as a signed integer: for callers that need it twice. */
   hash(key: string): number {
     if (typeof key !== 'string') throw new InvalidKeyError('it is not a string', key);
-    return this.#hashKey(key);
+    // Two calls that V8 can inline; a function kept in a field is one that it cannot inline
+    // once a process has used both placements.
+    return this.#isKetama ? ketamaHashKey(key) : hashKey(key);
   }
 
-  /** @internal The index in `ids` of the owner of a `hash()`. */
+  /** @internal The index in `ids` of the owner of a `hash()`, or of 0 to 2^32 - 1. */
   indexAt(hash: number): number {
     return this.points.ownerOf(hash);
   }

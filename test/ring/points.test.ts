@@ -26,7 +26,9 @@ function checkSearch(points: Points, hashes: Iterable<number>): void {
       expect.fail(`hash ${hash}: place ${points.placeOf(hash)}, lower bound ${expected}`);
     }
     const owner = points.ownerAt(expected === points.size ? 0 : expected);
-    if (points.ownerOf(hash) !== owner) expect.fail(`hash ${hash}: not the owner of its point`);
+    if (points.ownerOf(hash) !== owner || points.ownerOf(hash | 0) !== owner) {
+      expect.fail(`hash ${hash}: not the owner of its point`);
+    }
   }
 }
 
