@@ -1,0 +1,234 @@
+/**
+ * Two small charts side by side as one SVG, for the README: no script, no font
+ * to load, and a ground of its own, so that it can be read on any page. Colours
+ * follow the reader's light or dark mode.
+ */
+
+type Colour = 'warm' | 'cool' | 'deep' | 'soft';
+
+export interface Series {
+  readonly name: string;
+  readonly colour: Colour;
+  readonly values: readonly number[];
+}
+
+interface PanelBase {
+  readonly title: string;
+  readonly xTitle: string;
+  /** Evenly spaced along the x axis; every series has a value for each. */
+  readonly categories: readonly string[];
+  readonly max: number;
+  readonly ticks: readonly number[];
+  readonly format: (value: number) => string;
+  readonly series: readonly Series[];
+}
+
+export interface BarPanel extends PanelBase {
+  readonly kind: 'bars';
+  /** A short line across the bars of each category. */
+  readonly marks?: { readonly name: string; readonly values: readonly number[] };
+}
+
+export interface LinePanel extends PanelBase {
+  readonly kind: 'lines';
+  readonly min: number;
+  /** A category to point out. */
+  readonly highlight?: { readonly category: string; readonly text: string };
+}
+
+export interface Chart {
+  readonly title: string;
+  readonly subtitle: string;
+  readonly panels: readonly (BarPanel | LinePanel)[];
+  /** The command that makes it. */
+  readonly source: string;
+}
+
+/** The area between the axes. */
+interface Plot {
+  readonly left: number;
+  readonly top: number;
+  readonly width: number;
+  readonly height: number;
+}
+
+const WIDTH = 960;
+const HEIGHT = 430;
+const GAP = 56;
+const MARGIN = 28;
+
+const STYLE = `
+text { font: 13px system-ui, -apple-system, "Segoe UI", Helvetica, Arial, sans-serif; fill: #3d4451 }
+.ground { fill: #ffffff; stroke: #d8dee6 } .title { font-size: 18px; font-weight: 600; fill: #12161c }
+.panel { font-size: 14px; font-weight: 600; fill: #12161c } .quiet { fill: #667080 } .value { font-size: 12px }
+.grid { stroke: #e4e8ee } .axis { stroke: #98a2b0 } .mark { stroke: #12161c; stroke-width: 2.5 } .zone { fill: #eef2f7 }
+.warm { fill: #d9622b; stroke: #d9622b } .cool { fill: #1f77b4; stroke: #1f77b4 }
+.deep { fill: #5b4ab0; stroke: #5b4ab0 } .soft { fill: #2a9d8f; stroke: #2a9d8f }
+.bar { stroke: none } .line { fill: none; stroke-width: 2.5 } text.warm, text.cool, text.deep, text.soft { stroke: none; font-weight: 600 }
+@media (prefers-color-scheme: dark) {
+text { fill: #c3cad5 } .ground { fill: #12161c; stroke: #313945 } .title, .panel { fill: #f2f5f9 } .quiet { fill: #929dac }
+.grid { stroke: #262d37 } .axis { stroke: #65707f } .mark { stroke: #f2f5f9 } .zone { fill: #1c232c }
+.warm { fill: #f08a55; stroke: #f08a55 } .cool { fill: #56a9e0; stroke: #56a9e0 }
+.deep { fill: #a394f0; stroke: #a394f0 } .soft { fill: #52c7b8; stroke: #52c7b8 } .line { fill: none }
+}`;
+
+/** The whole picture. */
+export function drawChart(chart: Chart): string {
+  const width = (WIDTH - 2 * MARGIN - GAP * (chart.panels.length - 1)) / chart.panels.length;
+  const panels = chart.panels.map((panel, i) => {
+    const plot = {
+      left: MARGIN + i * (width + GAP) + 46,
+      top: 138,
+      width: width - 46,
+      height: 210,
+    };
+    return panel.kind === 'bars' ? drawBars(panel, plot) : drawLines(panel, plot);
+  });
+  return [
+    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${HEIGHT}" width="${WIDTH}" height="${HEIGHT}" role="img">`,
+    `<title>${escapeText(chart.title)}</title>`,
+    `<desc>${escapeText(describe(chart))}</desc>`,
+    `<style>${STYLE}</style>`,
+    `<rect class="ground" x="0.5" y="0.5" width="${WIDTH - 1}" height="${HEIGHT - 1}" rx="10"/>`,
+    text(chart.title, MARGIN, 38, 'class="title"'),
+    text(chart.subtitle, MARGIN, 60, 'class="quiet"'),
+    ...panels,
+    text(chart.source, WIDTH - MARGIN, HEIGHT - 14, 'class="quiet value" text-anchor="end"'),
+    '</svg>\n',
+  ].join('\n');
+}
+
+function drawBars(panel: BarPanel, plot: Plot): string {
+  const step = plot.width / panel.categories.length;
+  const bar = (step * 0.74) / panel.series.length;
+  const y = (value: number): number => plot.top + plot.height * (1 - value / panel.max);
+  const parts = [drawFrame(panel, plot, y)];
+  for (const [c] of panel.categories.entries()) {
+    const left = plot.left + c * step + step * 0.13;
+    for (const [s, { colour, values }] of panel.series.entries()) {
+      const value = values[c]!;
+      const x = left + s * bar;
+      parts.push(
+        `<rect class="bar ${colour}" x="${round(x)}" y="${round(y(value))}" width="${round(bar - 2)}" height="${round(plot.top + plot.height - y(value))}"/>`,
+        text(
+          panel.format(value).replace(' %', ''),
+          x + bar / 2 - 1,
+          y(value) - 6,
+          'class="value" text-anchor="middle"',
+        ),
+      );
+    }
+    const mark = panel.marks?.values[c];
+    if (mark !== undefined) {
+      // Across the last bar, which is the one that comes near it.
+      const x = left + (panel.series.length - 1) * bar;
+      parts.push(line(x - 4, y(mark), { x: x + bar + 2, y: y(mark) }, 'mark'));
+    }
+  }
+  return parts.join('\n');
+}
+
+function drawLines(panel: LinePanel, plot: Plot): string {
+  const step = plot.width / panel.categories.length;
+  const x = (category: number): number => plot.left + (category + 0.5) * step;
+  const y = (value: number): number =>
+    plot.top + plot.height * (1 - (value - panel.min) / (panel.max - panel.min));
+  const parts: string[] = [];
+  const at = panel.categories.indexOf(panel.highlight?.category ?? '');
+  if (at !== -1) {
+    parts.push(
+      `<rect class="zone" x="${round(x(at) - step / 2)}" y="${plot.top}" width="${round(step)}" height="${plot.height}"/>`,
+      text(
+        panel.highlight?.text ?? '',
+        x(at),
+        plot.top + 18,
+        'class="quiet value" text-anchor="middle"',
+      ),
+    );
+  }
+  parts.push(drawFrame(panel, plot, y));
+  for (const { colour, values } of panel.series) {
+    const points = values.map((value, c) => `${round(x(c))},${round(y(value))}`);
+    parts.push(`<polyline class="line ${colour}" points="${points.join(' ')}"/>`);
+    for (const [c, value] of values.entries()) {
+      parts.push(`<circle class="${colour}" cx="${round(x(c))}" cy="${round(y(value))}" r="3.5"/>`);
+    }
+  }
+  return parts.join('\n');
+}
+
+/** Titles, legend, grid, axes and what stands at them. */
+function drawFrame(panel: BarPanel | LinePanel, plot: Plot, y: (value: number) => number): string {
+  const right = plot.left + plot.width;
+  const bottom = plot.top + plot.height;
+  const step = plot.width / panel.categories.length;
+  return [
+    text(panel.title, plot.left - 46, plot.top - 46, 'class="panel"'),
+    drawLegend(panel, plot.left - 46, plot.top - 22),
+    ...panel.ticks.flatMap((tick) => [
+      line(plot.left, y(tick), { x: right, y: y(tick) }, 'grid'),
+      text(panel.format(tick), plot.left - 8, y(tick) + 4, 'class="quiet value" text-anchor="end"'),
+    ]),
+    line(plot.left, bottom, { x: right, y: bottom }, 'axis'),
+    ...panel.categories.map((category, c) =>
+      text(category, plot.left + (c + 0.5) * step, bottom + 18, 'text-anchor="middle"'),
+    ),
+    text(
+      panel.xTitle,
+      plot.left + plot.width / 2,
+      bottom + 38,
+      'class="quiet" text-anchor="middle"',
+    ),
+  ].join('\n');
+}
+
+function drawLegend(panel: BarPanel | LinePanel, left: number, y: number): string {
+  const parts: string[] = [];
+  let x = left;
+  for (const { name, colour } of panel.series) {
+    parts.push(
+      `<rect class="bar ${colour}" x="${round(x)}" y="${y - 10}" width="11" height="11" rx="2"/>`,
+    );
+    parts.push(text(name, x + 17, y, ''));
+    x += 17 + textWidth(name) + 18;
+  }
+  if (panel.kind === 'bars' && panel.marks !== undefined) {
+    parts.push(line(x, y - 4.5, { x: x + 16, y: y - 4.5 }, 'mark'));
+    parts.push(text(panel.marks.name, x + 22, y, ''));
+  }
+  return parts.join('\n');
+}
+
+/** For people who cannot see it: the numbers. */
+function describe(chart: Chart): string {
+  return chart.panels
+    .map((panel) => {
+      const series = panel.series.map(({ name, values }) => {
+        const all = values.map((value, c) => `${panel.categories[c]}: ${panel.format(value)}`);
+        return `${name} (${all.join(', ')})`;
+      });
+      return `${panel.title}, by ${panel.xTitle}: ${series.join('; ')}.`;
+    })
+    .join(' ');
+}
+
+function line(x: number, y: number, to: { x: number; y: number }, name: string): string {
+  return `<line class="${name}" x1="${round(x)}" y1="${round(y)}" x2="${round(to.x)}" y2="${round(to.y)}"/>`;
+}
+
+function text(content: string, x: number, y: number, attributes: string): string {
+  return `<text x="${round(x)}" y="${round(y)}" ${attributes}>${escapeText(content)}</text>`;
+}
+
+/** Roughly: nobody knows the reader's font. */
+function textWidth(content: string): number {
+  return content.length * 6.9;
+}
+
+function round(value: number): number {
+  return Math.round(value * 10) / 10;
+}
+
+function escapeText(content: string): string {
+  return content.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');
+}
