@@ -13,9 +13,9 @@ import type { Client, Connection } from './connection.ts';
 import { judge } from './failure.ts';
 import type { Admit, Greeting } from './node.ts';
 import type { NodeClock } from './node-clock.ts';
-import { runScript } from './question.ts';
+import { loadScripts, runScript } from './question.ts';
 import type { Removals } from './removals.ts';
-import { INSTALL } from './scripts.ts';
+import { INSTALL, SCRIPTS } from './scripts.ts';
 import { within } from './within.ts';
 
 /** Another process may raise the epoch between greeting and installation. */
@@ -112,14 +112,14 @@ export class AdmissionProcedure {
       }
       // Another server may have answered the connection meanwhile: greet it.
       if (host.generation() !== generation) continue;
-      const installed = await this.#ask(budgetMs, (client) =>
-        runScript(client, INSTALL, [
-          host.keys.fence,
-          host.keys.document,
-          decision.fence,
-          decision.document,
-        ]),
-      );
+      const installed = await this.#ask(budgetMs, async (client) => {
+        const { fence, document } = host.keys;
+        const [answer] = await Promise.all([
+          runScript(client, INSTALL, [fence, document, decision.fence, decision.document]),
+          loadScripts(client, SCRIPTS),
+        ]);
+        return answer;
+      });
       if (installed !== 1) continue;
       await host.removals.replay((keys) =>
         this.#ask(budgetMs, (client) => removeKeys(client, host.keys, keys)),

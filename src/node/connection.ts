@@ -77,6 +77,7 @@ export class Connection {
   readonly #clock: Clock;
   readonly #secure: boolean;
   readonly #watch: HangWatch;
+  #stood = false;
   #closed = false;
 
   constructor(
@@ -97,7 +98,10 @@ export class Connection {
     this.#client = newClient(wanted);
     this.#watch = this.#newWatch(Math.max(MIN_SILENCE_MS, 3 * tuning.timeoutMs));
     this.#client.on('connect', () => this.#watch.start());
-    this.#client.on('ready', () => listener.ready());
+    this.#client.on('ready', () => {
+      this.#stood = true;
+      listener.ready();
+    });
     this.#client.on('close', () => {
       this.#watch.stop();
       listener.lost();
@@ -161,7 +165,9 @@ export class Connection {
     });
   }
 
+  // Only of a connection that never stood: later the same codes mean other things.
   #hint(error: unknown): string {
+    if (this.#stood) return '';
     const code: unknown = error instanceof Error ? Reflect.get(error, 'code') : undefined;
     if (this.#secure && code === 'ETIMEDOUT')
       return ' (does the port speak TLS? this connection does)';

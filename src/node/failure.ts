@@ -83,13 +83,12 @@ export class Failures {
 
   /** The same, from an error of the client: its text and code without the secrets, and nothing else of it. */
   from(error: unknown, reason: Unavailability, hint = ''): NodeUnavailableError {
-    const cause = this.#copy(error);
-    return new NodeUnavailableError(this.#node, reason, `${cause.message}${hint}`, { cause });
+    const cause = this.#copy(error, hint);
+    return new NodeUnavailableError(this.#node, reason, cause.message, { cause });
   }
 
-  #copy(error: unknown): Error {
-    const text = textOf(error);
-    const copy = new Error(this.#scrub(text));
+  #copy(error: unknown, hint: string): Error {
+    const copy = new Error(`${this.#scrub(textOf(error))}${hint}`);
     // The stack of the copy says where it was copied, which helps nobody.
     copy.stack = `Error: ${copy.message}`;
     const code: unknown = error instanceof Error ? Reflect.get(error, 'code') : undefined;

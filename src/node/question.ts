@@ -25,6 +25,11 @@ export async function runScript(
   }
 }
 
+/** Spares the first burst its full texts. Who may not (`+script|load`) goes without. */
+export async function loadScripts(client: Client, scripts: readonly Script[]): Promise<void> {
+  await Promise.allSettled(scripts.map((script) => client.script('LOAD', script.lua)));
+}
+
 export class Question<T> implements Request {
   readonly answer: Promise<T>;
   readonly #ask: (client: Client) => Promise<unknown>;

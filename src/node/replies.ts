@@ -63,7 +63,8 @@ export class ReplyReader {
     return {
       stored: entry === null ? undefined : this.#read(entry),
       leftMs: Math.max(0, leftMs),
-      leased: leaseLeftMs > 0,
+      // 0 in its last millisecond, -1 without an end, -2 when there is none.
+      leased: leaseLeftMs !== -2,
       leaseLeftMs: Math.max(0, leaseLeftMs),
     };
   }

@@ -126,3 +126,16 @@ redis.call('SET', KEYS[1], ARGV[1])
 redis.call('SET', KEYS[2], ARGV[2])
 return 1`,
 );
+
+/** All of them: loaded when a node is admitted, so that a burst does not carry each in full. */
+export const SCRIPTS: readonly Script[] = [
+  LEASE,
+  FILL,
+  WRITE,
+  REMOVE,
+  COPY,
+  EXTEND,
+  DROP,
+  INSPECT,
+  INSTALL,
+];
