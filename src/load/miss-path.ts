@@ -242,7 +242,7 @@ export class MissPath {
     this.#endIfOver(flight);
     this.#parts.counters.misses++;
     flight.loading = true;
-    flight.decided();
+    // Not `decided`: a bulk load would begin with the others, before it is called for this key.
     return flight.work(flight);
   }
 
