@@ -28,7 +28,7 @@ import {
   type Target,
   type Timing,
 } from './bench.ts';
-import { shuffled } from './random.ts';
+import { seededRandom } from './random.ts';
 import type { Table } from './report.ts';
 
 const NODE_COUNTS = [3, 10, 100];
@@ -61,6 +61,16 @@ interface Subject {
   readonly points: readonly Point[];
 }
 
+/**
+ * Which keys are looked up, by index. Drawn and not in a row: keys that lie in
+ * memory in the order of their use are in the processor's cache before they are
+ * wanted, which no server's keys are.
+ */
+interface Draws {
+  readonly keys: readonly string[];
+  readonly order: Uint32Array;
+}
+
 export const ringLookup: Bench = {
   name: 'ring-lookup',
   about: 'which node owns a key: nanoseconds per look-up beside the hash alone and hashring',
@@ -72,27 +82,30 @@ async function run(context: BenchContext): Promise<Report> {
   const rounds = context.parameter(3, 41);
   const { h32 } = await xxhash();
   const subjects = await Promise.all(NODE_COUNTS.map(prepare));
-  const keys = shuffled(
-    Array.from({ length: keyCount }, (_, i) => flat(`user:${i}:profile`)),
-    1,
-  );
+  const keys = Array.from({ length: keyCount }, (_, i) => flat(`user:${i}:profile`));
   const checksum = await checkAnswers(subjects, keys);
   const sets = [
-    { name: 'hot', keys: keys.slice(0, 1_000) },
-    { name: 'all', keys },
+    { name: 'hot', draws: { keys, order: draw(keyCount, 1_000) } },
+    { name: 'all', draws: { keys, order: draw(keyCount, keyCount) } },
   ];
   const timings = new Map<string, Timing>();
   for (const set of sets) {
-    context.progress(`${rounds} rounds over ${set.keys.length} keys`);
+    context.progress(`${rounds} rounds over the ${set.name} keys`);
     const cases = [
-      floorCase(h32, set.keys, keyCount),
-      ...subjects.flatMap((s) => casesOf(s, set.keys, keyCount)),
+      floorCase(h32, set.draws, keyCount),
+      ...subjects.flatMap((s) => casesOf(s, set.draws, keyCount)),
     ];
     for (const timing of await measure(cases, { rounds, warmup: context.parameter(1, 4) })) {
       timings.set(`${set.name} ${timing.name}`, timing);
     }
   }
   return report(timings, checksum, { keys: keyCount, 'hot keys': 1_000, rounds });
+}
+
+/** `count` keys one after the other, each any of the first `among`. */
+function draw(count: number, among: number): Uint32Array {
+  const random = seededRandom(among);
+  return Uint32Array.from({ length: count }, () => Math.floor(random() * among));
 }
 
 /** Strings built from parts are ropes in V8 until somebody reads them; keys of requests are not. */
@@ -178,7 +191,7 @@ function ownerByDefinition(ring: HashRing, key: string): string | undefined {
 
 function floorCase(
   h32: (text: string) => number,
-  keys: readonly string[],
+  { keys, order }: Draws,
   operations: number,
 ): Case {
   return {
@@ -186,34 +199,36 @@ function floorCase(
     operations,
     run() {
       let sum = 0;
-      for (let i = 0, k = 0; i < operations; i++) {
-        sum = (sum + h32(keys[k]!)) | 0;
-        if (++k === keys.length) k = 0;
+      for (let i = 0; i < operations; i++) {
+        sum = (sum + h32(keys[order[i]!]!)) | 0;
       }
       return sum;
     },
   };
 }
 
-function casesOf(subject: Subject, keys: readonly string[], operations: number): Case[] {
+function casesOf(subject: Subject, draws: Draws, operations: number): Case[] {
   return [
-    oursCase(subject, keys, operations),
-    // The slow ones do less, from another place each time the small number would repeat itself.
-    peerCase({ name: `${MEMO_OFF} ${subject.count}`, ring: subject.memoOff }, keys, operations / 5),
-    peerCase({ name: `${MEMO_ON} ${subject.count}`, ring: subject.memoOn }, keys, operations / 5),
-    linearCase(subject, keys, operations / (subject.count > 10 ? 50 : 10)),
+    oursCase(subject, draws, operations),
+    // The slow ones do less.
+    peerCase(
+      { name: `${MEMO_OFF} ${subject.count}`, ring: subject.memoOff },
+      draws,
+      operations / 5,
+    ),
+    peerCase({ name: `${MEMO_ON} ${subject.count}`, ring: subject.memoOn }, draws, operations / 5),
+    linearCase(subject, draws, operations / (subject.count > 10 ? 50 : 10)),
   ];
 }
 
-function oursCase({ count, ours }: Subject, keys: readonly string[], operations: number): Case {
+function oursCase({ count, ours }: Subject, { keys, order }: Draws, operations: number): Case {
   return {
     name: `${OURS} ${count}`,
     operations,
     run() {
       let sum = 0;
-      for (let i = 0, k = 0; i < operations; i++) {
-        sum = (sum + ours.owner(keys[k]!).length) | 0;
-        if (++k === keys.length) k = 0;
+      for (let i = 0; i < operations; i++) {
+        sum = (sum + ours.owner(keys[order[i]!]!).length) | 0;
       }
       return sum;
     },
@@ -222,7 +237,7 @@ function oursCase({ count, ours }: Subject, keys: readonly string[], operations:
 
 function peerCase(
   peer: { name: string; ring: Peer },
-  keys: readonly string[],
+  { keys, order }: Draws,
   operations: number,
 ): Case {
   const { name, ring } = peer;
@@ -231,24 +246,22 @@ function peerCase(
     operations,
     run() {
       let sum = 0;
-      for (let i = 0, k = 0; i < operations; i++) {
-        sum = (sum + ring.get(keys[k]!).length) | 0;
-        if (++k === keys.length) k = 0;
+      for (let i = 0; i < operations; i++) {
+        sum = (sum + ring.get(keys[order[i]!]!).length) | 0;
       }
       return sum;
     },
   };
 }
 
-function linearCase({ count, points }: Subject, keys: readonly string[], operations: number): Case {
+function linearCase({ count, points }: Subject, { keys, order }: Draws, operations: number): Case {
   return {
     name: `${LINEAR} ${count}`,
     operations,
     run() {
       let sum = 0;
-      for (let i = 0, k = 0; i < operations; i++) {
-        sum = (sum + linearOwner(points, keys[k]!).length) | 0;
-        if (++k === keys.length) k = 0;
+      for (let i = 0; i < operations; i++) {
+        sum = (sum + linearOwner(points, keys[order[i]!]!).length) | 0;
       }
       return sum;
     },

@@ -8,16 +8,18 @@
  * point the circle closes. So point i owns the arc (point[i-1], point[i]].
  *
  * The search does not begin with the whole array. The top bits of a hash lead
- * through a table to the first point that may be at or after it, and with four
- * entries a point or more the one wanted is rarely further than one step. A
- * plain binary search needs 40 to 90 ns, most of it mispredicted branches, and
- * grows with the ring; this takes 4 to 8 ns and stays flat (bench/ring-lookup.ts).
+ * through a table to the first point that may be at or after it, and with two to
+ * four entries a point the one wanted is rarely further than one step. A plain
+ * binary search needs 40 to 90 ns, most of it mispredicted branches, and grows
+ * with the ring; this takes about 10 (bench/ring-lookup.ts). A larger table saves
+ * no step worth having and leaves the processor's cache: with 100 nodes, four to
+ * eight entries a point were 8 ns slower.
  */
 
 const HASHES = 2 ** 32;
 // Owners are kept in 16 bits.
 const MAX_OWNERS = 2 ** 16;
-// 16 MiB of table at most; a ring of more than 2^20 points walks a little further.
+// 16 MiB of table at most; a ring of more than 2^21 points walks a little further.
 const MAX_TABLE_BITS = 22;
 
 export class Points {
@@ -44,7 +46,7 @@ export class Points {
     }
     this.#at[size] = HASHES - 1;
     this.#owner[size] = this.#owner[0]!;
-    const bits = Math.min(MAX_TABLE_BITS, Math.max(4, Math.ceil(Math.log2(4 * size))));
+    const bits = Math.min(MAX_TABLE_BITS, Math.max(4, Math.ceil(Math.log2(2 * size))));
     this.#shift = 32 - bits;
     this.#table = startTable(this.#at, bits);
   }
