@@ -89,6 +89,11 @@ export class HashRing {
     return new HashRing(members, settings);
   }
 
+  /** @internal Other members, placed with the same points and placement; not asynchronous: the hash is there. */
+  ofSameKind(nodes: readonly RingNode[]): HashRing {
+    return new HashRing(checkMembers(nodes), this.#settings);
+  }
+
   /**
    * The id of the node that owns `key`. Allocates nothing.
    *

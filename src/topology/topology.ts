@@ -232,7 +232,8 @@ export class Topology {
     }
     return new TopologyConflictError(
       id,
-      `serves epoch ${stands}, but no node has a topology document as new as that`,
+      `serves epoch ${stands}, and no node has a topology document as new as that which fits the ring options ` +
+        'of this process: all must be started with the same points and placement',
     );
   }
 
@@ -252,6 +253,10 @@ export class Topology {
 
   #learn(document: TopologyDocument | undefined, adopted = true): void {
     if (document === undefined || document.epoch <= this.#document.epoch || this.#closed) return;
+    // With other ring options this process would look for every key at another
+    // node than the rest of the fleet does.
+    const { ring } = this.#snapshot;
+    if (ring.ofSameKind(document.members).fingerprint !== document.fingerprint) return;
     this.#document = document;
     this.#takingUp ??= this.#followDocument(adopted).finally(() => {
       this.#takingUp = undefined;
@@ -260,20 +265,17 @@ export class Topology {
 
   async #followDocument(adopted: boolean): Promise<void> {
     let document: TopologyDocument;
-    let eras: RingEra[];
     do {
       document = this.#document;
       // Nodes are connected before the snapshot names them: else their keys
       // would miss for as long as connecting takes.
       await Promise.all(this.#newSeats(document).map((seat) => this.#seat(seat).open()));
-      eras = await Promise.all(
-        document.history.map(async ({ since, members }) => ({
-          since,
-          ring: await HashRing.create([...members], this.#parts.ring),
-        })),
-      );
     } while (document !== this.#document && !this.#closed);
     if (this.#closed) return;
+    const { ring } = this.#snapshot;
+    const eras = document.history.map(({ since, members }) => {
+      return { since, ring: ring.ofSameKind(members) };
+    });
     this.#snapshot = this.#build(document, eras);
     this.#candidates.clear();
     for (const [id, node] of this.#nodes) {
