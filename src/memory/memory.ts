@@ -117,12 +117,13 @@ export class Memory {
   /** Holds `value`, unless the key was forgotten since the ticket was taken; says whether it does. */
   put(key: string, value: unknown, from: Arrival): boolean {
     const ttl = Math.floor(Math.min(from.forMs, this.#longestMs));
-    // lru-cache takes a ttl of 0 as "for ever".
-    if (this.#entries === undefined || ttl < 1) return false;
+    // lru-cache takes 0 and NaN as "for ever".
+    if (this.#entries === undefined || !(ttl >= 1)) return false;
     if (this.#tickets[from.hash & (TICKETS - 1)] !== from.ticket) return false;
     const held = { value, lineage: this.#lineage(from.node) };
     this.#entries.set(key, held, { ttl, size: from.bytes + key.length });
-    return true;
+    // What is larger than all of it is not held, and neither is what it replaces.
+    return this.#entries.has(key);
   }
 
   /** Removes `key` and voids every ticket for it. */

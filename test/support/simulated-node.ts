@@ -1,0 +1,229 @@
+/**
+ * One process's view of a simulated server: the contract of `CacheNode` in the
+ * time of a clock that the test moves, with faults of its own.
+ *
+ * A connection that keeps the order of requests and of answers. Between a
+ * request and its effect, and between the effect and its answer, stands a
+ * `Hop`, so that a scheduler can put any two processes' steps in any order.
+ *
+ * An admission follows every connect. There is no breaker, and no batch: each
+ * read of a batch acts by itself, which allows more interleavings, not fewer.
+ */
+import { NodeUnavailableError, type Unavailability } from '../../src/errors.ts';
+import type {
+  Admit,
+  CacheNode,
+  CopyAnswer,
+  FillAnswer,
+  Greeting,
+  Inspection,
+  LeaseAnswer,
+  NodeState,
+  NodeStats,
+  Reader,
+  RemoveAnswer,
+  WriteAnswer,
+} from '../../src/node/node.ts';
+import type { SimulatedServer } from './simulated-server.ts';
+
+/** Passed before a request has its effect, and before its answer arrives. */
+export type Hop = (what: string) => Promise<void>;
+
+/** What is wrong between one process and a server. */
+export type Fault =
+  | 'none'
+  | 'down' // every request is rejected at once
+  | 'request-lost' // does not act; the asker's budget runs out
+  | 'answer-lost'; // acts; the asker's budget runs out
+
+export interface SimulatedNodeOptions {
+  readonly admit: Admit;
+  readonly hop?: Hop | undefined;
+  /** One request's budget. @default 100 */
+  readonly timeoutMs?: number | undefined;
+}
+
+const ROUNDS = 3;
+
+/** One process's view of a server. */
+export class SimulatedNode implements CacheNode {
+  readonly id: string;
+  readonly server: SimulatedServer;
+  fault: Fault = 'none';
+  /** Requests that were sent, by what they asked. */
+  readonly sent: string[] = [];
+  readonly #admit: Admit;
+  readonly #hop: Hop;
+  readonly #timeoutMs: number;
+  readonly #requests: (() => void)[] = [];
+  readonly #answers: (() => void)[] = [];
+  readonly #underWay = new Set<(error: NodeUnavailableError) => void>();
+  readonly #removals = new Set<string>();
+  #state: NodeState['state'] = 'connecting';
+  #run = 0;
+  closed = false;
+
+  constructor(server: SimulatedServer, options: SimulatedNodeOptions) {
+    this.id = server.id;
+    this.server = server;
+    this.#admit = options.admit;
+    this.#hop = options.hop ?? (() => Promise.resolve());
+    this.#timeoutMs = options.timeoutMs ?? 100;
+  }
+
+  state(): NodeState {
+    const state = this.fault === 'down' && this.#state === 'up' ? 'down' : this.#state;
+    return { state, breaker: state === 'up' ? 'closed' : 'open' };
+  }
+
+  stats(): NodeStats {
+    const zero = { reads: 0, batches: 0, scripts: 0, failures: 0, timeouts: 0, rejected: 0 };
+    const latency = { count: 0, meanMs: 0, p50Ms: 0, p99Ms: 0, maxMs: 0 };
+    const unconfirmed = this.#removals.size;
+    return { ...zero, broken: 0, opened: 0, latency, inFlight: this.#underWay.size, unconfirmed };
+  }
+
+  async open(): Promise<void> {
+    await this.readmit();
+  }
+
+  async readmit(): Promise<void> {
+    if (this.closed) return;
+    this.#state = 'connecting';
+    this.#run = this.server.run;
+    const passed = await this.#pass().catch(() => false);
+    if (!this.closed) this.#state = passed ? 'up' : 'down';
+  }
+
+  /** The admission: greeting, decision, installation, missed deletes. */
+  async #pass(): Promise<boolean> {
+    for (let round = 0; round < ROUNDS; round++) {
+      const greeting = await this.#exchange('greet', () => this.server.greeting());
+      const decision = await this.#admit(this.id, greeting);
+      if (decision.kind === 'reject') return false;
+      const { fence, document } = decision;
+      const installing = this.#exchange('install', () => this.server.install(fence, document));
+      if ((await installing).kind !== 'installed') continue;
+      for (const key of [...this.#removals]) {
+        await this.#exchange('remove', () => this.server.removeAnyway(key));
+        this.#removals.delete(key);
+      }
+      return true;
+    }
+    return false;
+  }
+
+  read(key: string, reader: Reader, position: number): void {
+    const look = () => ({ stored: this.server.stored(key), epoch: this.server.epoch() });
+    this.#ask(`read ${key}`, look).then(
+      ({ stored, epoch }) => reader.found(position, stored, epoch),
+      (error: NodeUnavailableError) => reader.failed(position, error),
+    );
+  }
+
+  lease(...[key, ask]: Parameters<CacheNode['lease']>): Promise<LeaseAnswer> {
+    return this.#ask(`lease ${key}`, () => this.server.lease(key, ask));
+  }
+
+  extendLease(...[key, ask]: Parameters<CacheNode['extendLease']>): Promise<boolean> {
+    return this.#ask(`extend ${key}`, () => this.server.extendLease(key, ask));
+  }
+
+  dropLease(key: string, token: string): Promise<void> {
+    return this.#ask(`drop ${key}`, () => this.server.dropLease(key, token));
+  }
+
+  fill(...[key, entry]: Parameters<CacheNode['fill']>): Promise<FillAnswer> {
+    return this.#ask(`fill ${key}`, () => this.server.fill(key, entry));
+  }
+
+  write(...[key, entry]: Parameters<CacheNode['write']>): Promise<WriteAnswer> {
+    return this.#ask(`write ${key}`, () => this.server.write(key, entry));
+  }
+
+  remove(key: string, fence: string): Promise<RemoveAnswer> {
+    return this.#ask(`remove ${key}`, () => this.server.remove(key, fence));
+  }
+
+  /** Kept until the next admission. */
+  removeLater(key: string): void {
+    this.#removals.add(key);
+  }
+
+  copy(key: string, fence: string): Promise<CopyAnswer> {
+    return this.#ask(`copy ${key}`, () => this.server.copy(key, fence));
+  }
+
+  inspect(key: string): Promise<Inspection> {
+    return this.#ask(`inspect ${key}`, () => this.server.inspect(key));
+  }
+
+  scan(cursor: string, count: number): Promise<{ cursor: string; keys: string[] }> {
+    return this.#ask('scan', () => this.server.scan(cursor, count));
+  }
+
+  size(): Promise<number> {
+    return this.#ask('size', () => this.server.size);
+  }
+
+  greet(): Promise<Greeting> {
+    return this.#ask('greet', () => this.server.greeting());
+  }
+
+  install(fence: string, document: string): ReturnType<CacheNode['install']> {
+    return this.#ask('install', () => this.server.install(fence, document));
+  }
+
+  async close(): Promise<void> {
+    this.closed = true;
+    this.#state = 'down';
+    for (const reject of this.#underWay) reject(this.#unavailable('closed'));
+  }
+
+  #ask<T>(what: string, act: () => T): Promise<T> {
+    if (this.closed) return Promise.reject(this.#unavailable('closed'));
+    if (this.#state !== 'up') return Promise.reject(this.#unavailable('breaker-open'));
+    return this.#exchange(what, act);
+  }
+
+  #exchange<T>(what: string, act: () => T): Promise<T> {
+    this.sent.push(what);
+    return new Promise((resolve, reject) => {
+      const fail = (error: NodeUnavailableError): void => {
+        timer.cancel();
+        this.#underWay.delete(fail);
+        reject(error);
+      };
+      const timer = this.server.clock.after(this.#timeoutMs, () => {
+        fail(this.#unavailable('timeout'));
+      });
+      this.#underWay.add(fail);
+      this.#requests.push(() => {
+        if (this.fault === 'down' || this.closed) return fail(this.#unavailable('connection'));
+        if (this.#run !== this.server.run) {
+          this.#state = 'down';
+          return fail(this.#unavailable('connection'));
+        }
+        if (this.fault === 'request-lost') return;
+        const answer = act();
+        if (this.fault === 'answer-lost') return;
+        this.#answers.push(() => {
+          timer.cancel();
+          this.#underWay.delete(fail);
+          resolve(answer);
+        });
+        this.#deliver(`${this.id} answers ${what}`, this.#answers);
+      });
+      this.#deliver(`${this.id}: ${what}`, this.#requests);
+    });
+  }
+
+  /** The oldest first, whichever hop was passed: a connection keeps its order. */
+  #deliver(what: string, queue: (() => void)[]): void {
+    void this.#hop(what).then(() => queue.shift()?.());
+  }
+
+  #unavailable(reason: Unavailability): NodeUnavailableError {
+    return new NodeUnavailableError(this.id, reason);
+  }
+}

@@ -1,0 +1,253 @@
+/**
+ * A cache node's server without Redis: what several simulated processes share.
+ *
+ * Like Redis, as far as the contract of `CacheNode` goes: fences, leases that
+ * expire, values that expire, a full server, a restart that forgets everything.
+ * Each method is one script: it acts in one step.
+ */
+import type { Clock } from '../../src/clock.ts';
+import { PayloadCodec } from '../../src/node/codec.ts';
+import { epochOf } from '../../src/node/fence.ts';
+import {
+  type CopyAnswer,
+  type Fenced,
+  type FillAnswer,
+  type Greeting,
+  type Inspection,
+  type LeaseAnswer,
+  type Life,
+  type Payload,
+  type RemoveAnswer,
+  type Stored,
+  UNKNOWN_EPOCH,
+  type WriteAnswer,
+} from '../../src/node/node.ts';
+
+interface Entry {
+  readonly payload: Payload;
+  readonly stamp: number;
+  readonly freshUntil: number;
+  readonly keepUntil: number;
+  readonly loadMs: number;
+}
+
+interface Sealed {
+  readonly payload: Payload;
+  readonly life: Life;
+  readonly epoch: number;
+}
+
+const codec = new PayloadCodec();
+
+/** What one server holds, and its scripts: each method acts in one step. */
+export class SimulatedServer {
+  readonly id: string;
+  readonly clock: Clock;
+  fence: string | undefined;
+  document: string | undefined;
+  /** Changes with every restart. */
+  run = 1;
+  /** Fills and writes are refused; all else goes on. */
+  full = false;
+  readonly #values = new Map<string, Entry>();
+  readonly #leases = new Map<string, { readonly token: string; readonly until: number }>();
+
+  constructor(id: string, clock: Clock) {
+    this.id = id;
+    this.clock = clock;
+  }
+
+  /** Another process with nothing in it, on the same address. */
+  restart(): void {
+    this.run++;
+    this.fence = undefined;
+    this.document = undefined;
+    this.#values.clear();
+    this.#leases.clear();
+  }
+
+  /** As if the server had chosen it for eviction. */
+  evict(key: string): void {
+    this.#values.delete(key);
+  }
+
+  evictLease(key: string): void {
+    this.#leases.delete(key);
+  }
+
+  get keys(): string[] {
+    const keys = [...this.#values.keys()].filter((key) => this.#entry(key) !== undefined);
+    return keys.sort((a, b) => (a < b ? -1 : 1));
+  }
+
+  get size(): number {
+    return this.#values.size + this.#leases.size + (this.fence === undefined ? 0 : 2);
+  }
+
+  epoch(): number {
+    return this.fence === undefined ? UNKNOWN_EPOCH : epochOf(this.fence);
+  }
+
+  /** What stands under `key`, as a reader sees it. */
+  stored(key: string): Stored | undefined {
+    const entry = this.#entry(key);
+    if (entry === undefined) return undefined;
+    const { payload, stamp, freshUntil, loadMs } = entry;
+    return {
+      value: codec.decode(payload.codec, payload.flags, payload.bytes),
+      stamp,
+      freshUntil,
+      freshForMs: freshUntil - this.clock.now(),
+      loadMs,
+      bytes: payload.bytes.length,
+    };
+  }
+
+  lease(
+    key: string,
+    ask: { token: string; leaseMs: number; fence: string; seen?: Stored | undefined },
+  ): LeaseAnswer {
+    const fenced = this.#fenced(ask.fence);
+    if (fenced !== undefined) return fenced;
+    const stored = this.stored(key);
+    const { seen } = ask;
+    if (
+      stored !== undefined &&
+      (stored.stamp !== seen?.stamp || stored.freshUntil !== seen.freshUntil)
+    ) {
+      return { kind: 'value', stored };
+    }
+    const held = this.#lease(key);
+    if (held !== undefined && held.token !== ask.token) {
+      return { kind: 'busy', remainingMs: Math.max(1, held.until - this.clock.now()) };
+    }
+    if (held === undefined) {
+      this.#leases.set(key, { token: ask.token, until: this.clock.now() + ask.leaseMs });
+    }
+    return { kind: 'leased' };
+  }
+
+  extendLease(key: string, ask: { token: string; leaseMs: number }): boolean {
+    if (!this.holdsLease(key, ask.token)) return false;
+    this.#leases.set(key, { token: ask.token, until: this.clock.now() + ask.leaseMs });
+    return true;
+  }
+
+  dropLease(key: string, token: string): void {
+    if (this.#lease(key)?.token === token) this.#leases.delete(key);
+  }
+
+  fill(key: string, entry: Sealed & { token: string; fence: string }): FillAnswer {
+    const fenced = this.#fenced(entry.fence);
+    if (fenced !== undefined) return fenced;
+    if (!this.holdsLease(key, entry.token)) return { kind: 'lost' };
+    this.#leases.delete(key);
+    if (this.full) return { kind: 'refused' };
+    this.#store(key, entry);
+    return { kind: 'stored' };
+  }
+
+  write(key: string, entry: Sealed & { fence: string }): WriteAnswer {
+    const fenced = this.#fenced(entry.fence);
+    if (fenced !== undefined) return fenced;
+    this.#leases.delete(key);
+    if (this.full) {
+      this.#values.delete(key);
+      return { kind: 'refused' };
+    }
+    this.#store(key, entry);
+    return { kind: 'stored' };
+  }
+
+  remove(key: string, fence: string): RemoveAnswer {
+    const fenced = this.#fenced(fence);
+    if (fenced !== undefined) return fenced;
+    const existed = this.#entry(key) !== undefined;
+    this.removeAnyway(key);
+    return { kind: 'removed', existed };
+  }
+
+  /** Whatever the epoch: a delete is right under each. */
+  removeAnyway(key: string): void {
+    this.#leases.delete(key);
+    this.#values.delete(key);
+  }
+
+  copy(key: string, fence: string): CopyAnswer {
+    const fenced = this.#fenced(fence);
+    if (fenced !== undefined) return fenced;
+    const entry = this.#entry(key);
+    const stored = this.stored(key);
+    if (entry === undefined || stored === undefined) return { kind: 'none' };
+    const ttlMs = Math.max(0, stored.freshForMs);
+    const staleMs = entry.keepUntil - this.clock.now() - ttlMs;
+    const life = { ttlMs, staleMs, loadMs: entry.loadMs };
+    return { kind: 'value', stored, payload: entry.payload, life };
+  }
+
+  inspect(key: string): Inspection {
+    const leaseLeftMs = Math.max(0, (this.#lease(key)?.until ?? 0) - this.clock.now());
+    return {
+      stored: this.stored(key),
+      leftMs: Math.max(0, (this.#entry(key)?.keepUntil ?? 0) - this.clock.now()),
+      leased: leaseLeftMs > 0,
+      leaseLeftMs,
+    };
+  }
+
+  /** Whoever is there from the first step to the last is met, whatever else comes and goes. */
+  scan(cursor: string, count: number): { cursor: string; keys: string[] } {
+    const after = cursor === '0' ? '' : cursor.slice(1);
+    const rest = this.keys.filter((key) => key > after);
+    const keys = rest.slice(0, count);
+    return { cursor: keys.length < rest.length ? `@${keys.at(-1)}` : '0', keys };
+  }
+
+  greeting(): Greeting {
+    return { runId: `run-${this.run}`, fence: this.fence, document: this.document };
+  }
+
+  install(fence: string, document: string): { kind: 'installed' } | { kind: 'stale' } {
+    if (this.fence !== undefined && this.fence !== fence && this.epoch() >= epochOf(fence)) {
+      return { kind: 'stale' };
+    }
+    this.fence = fence;
+    this.document = document;
+    return { kind: 'installed' };
+  }
+
+  /** Overridden by a test that wants to see what happens without the comparison. */
+  protected holdsLease(key: string, token: string): boolean {
+    return this.#lease(key)?.token === token;
+  }
+
+  #store(key: string, { payload, life, epoch }: Sealed): void {
+    const now = this.clock.now();
+    const { ttlMs, staleMs, loadMs } = life;
+    this.#values.set(key, {
+      payload,
+      stamp: epoch,
+      freshUntil: now + ttlMs,
+      keepUntil: now + ttlMs + staleMs,
+      loadMs,
+    });
+  }
+
+  #fenced(fence: string): Fenced | undefined {
+    if (this.fence === undefined) return { kind: 'unknown' };
+    if (this.fence === fence) return undefined;
+    if (this.epoch() >= epochOf(fence)) return { kind: 'stale' };
+    this.fence = fence;
+    return undefined;
+  }
+
+  #entry(key: string): Entry | undefined {
+    const entry = this.#values.get(key);
+    return entry !== undefined && entry.keepUntil > this.clock.now() ? entry : undefined;
+  }
+
+  #lease(key: string): { readonly token: string; readonly until: number } | undefined {
+    const lease = this.#leases.get(key);
+    return lease !== undefined && lease.until > this.clock.now() ? lease : undefined;
+  }
+}
