@@ -8,18 +8,16 @@
  * point the circle closes. So point i owns the arc (point[i-1], point[i]].
  *
  * The search does not begin with the whole array. The top bits of a hash lead
- * through a table to the first point that may be at or after it, and with two to
- * four entries a point the one wanted is rarely further than one step. A plain
- * binary search needs 40 to 90 ns, most of it mispredicted branches, and grows
- * with the ring; this takes about 10 (bench/ring-lookup.ts). A larger table saves
- * no step worth having and leaves the processor's cache: with 100 nodes, four to
- * eight entries a point were 8 ns slower.
+ * through a table to the first point that may be at or after it, and the one
+ * wanted is rarely further than a step or two. A plain binary search needs 40 to
+ * 90 ns, most of it mispredicted branches, and grows with the ring; this takes
+ * about 10 (bench/ring-lookup.ts).
  */
 
 const HASHES = 2 ** 32;
 // Owners are kept in 16 bits.
 const MAX_OWNERS = 2 ** 16;
-// 16 MiB of table at most; a ring of more than 2^21 points walks a little further.
+// 16 MiB of table at most; a ring of more than 2^22 points walks a little further.
 const MAX_TABLE_BITS = 22;
 
 export class Points {
@@ -46,7 +44,7 @@ export class Points {
     }
     this.#at[size] = HASHES - 1;
     this.#owner[size] = this.#owner[0]!;
-    const bits = Math.min(MAX_TABLE_BITS, Math.max(4, Math.ceil(Math.log2(2 * size))));
+    const bits = tableBits(size);
     this.#shift = 32 - bits;
     this.#table = startTable(this.#at, bits);
   }
@@ -101,6 +99,16 @@ function merge(ofNodes: readonly Float64Array[]): Float64Array {
     for (const point of points) merged[next++] = point * MAX_OWNERS + node;
   }
   return merged.sort();
+}
+
+/**
+ * Two to four entries a point while the table is small, one to two beyond: there
+ * a step more costs less than a table that crowds the rest out of the processor's
+ * cache (100 nodes: four to eight entries a point took 8 ns more).
+ */
+function tableBits(size: number): number {
+  const small = Math.min(16, Math.ceil(Math.log2(2 * size)));
+  return Math.min(MAX_TABLE_BITS, Math.max(4, small, Math.ceil(Math.log2(size))));
 }
 
 /** For every value of the top `bits` bits, the first point at or after its lowest hash. */
