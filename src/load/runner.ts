@@ -74,6 +74,8 @@ export class LoadRunner {
     try {
       await this.#limit.enter(control.signal);
       try {
+        // Aborted between the turn and here: its event has passed, and a loader that hangs would keep the turn.
+        control.signal.throwIfAborted();
         return await this.#call(call, control.signal);
       } finally {
         // A loader that does not heed its signal gives its turn back all the
