@@ -49,11 +49,12 @@ export async function copyKey(key: string, snapshot: Snapshot): Promise<CopyOutc
   const owner = snapshot.owner(hash);
   const token = randomUUID();
   try {
-    const answer = await owner.lease(key, {
-      token,
-      leaseMs: COPY_LEASE_MS,
-      fence: snapshot.fence,
-    });
+    const ask = { token, leaseMs: COPY_LEASE_MS, fence: snapshot.fence };
+    let answer = await owner.lease(key, ask);
+    if (answer.kind === 'value' && !snapshot.believes(answer.stored, hash)) {
+      // Left over from when it owned the key before: as if nothing were there.
+      answer = await owner.lease(key, { ...ask, seen: answer.stored });
+    }
     if (answer.kind !== 'leased') return answer.kind === 'unknown' ? 'failed' : 'unneeded';
     return await copyUnderLease(key, { snapshot, owner, source, hash, token });
   } catch (error) {
