@@ -80,7 +80,10 @@ export class LoadRunner {
       } finally {
         // A loader that does not heed its signal gives its turn back all the
         // same: else a few that hang would stop every load of the process.
-        this.#limit.leave();
+        // Those whose time is over in the same turn of the event loop leave first:
+        // else a database that hangs is called for each of them.
+        if (control.signal.aborted) this.#clock.soon(() => this.#limit.leave());
+        else this.#limit.leave();
       }
     } catch (error) {
       this.#counters.loadErrors++;
