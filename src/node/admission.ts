@@ -15,7 +15,7 @@ import type { Admit, Greeting } from './node.ts';
 import type { NodeClock } from './node-clock.ts';
 import { loadScripts, runScript } from './question.ts';
 import type { Removals } from './removals.ts';
-import { INSTALL, SCRIPTS } from './scripts.ts';
+import { DROP, INSTALL, SCRIPTS } from './scripts.ts';
 import { within } from './within.ts';
 
 /** Another process may raise the epoch between greeting and installation. */
@@ -37,7 +37,10 @@ export interface AdmissionHost {
   readonly admit: Admit;
   readonly connection: Connection;
   readonly nodeClock: NodeClock;
+  /** Deletes that were not confirmed. */
   readonly removals: Removals;
+  /** Leases that may have been granted when their asker had gone. */
+  readonly orphans: Removals;
   /** Counts the connections that came to stand. */
   generation(): number;
   /** It has passed: called with nothing awaited since. */
@@ -124,6 +127,9 @@ export class AdmissionProcedure {
       await host.removals.replay((keys) =>
         this.#ask(budgetMs, (client) => removeKeys(client, host.keys, keys)),
       );
+      await host.orphans.replay((orphans) =>
+        this.#ask(budgetMs, (client) => dropOrphans(client, host.keys, orphans)),
+      );
       if (host.generation() !== generation || !host.connection.ready) continue;
       host.admitted();
       return true;
@@ -178,4 +184,19 @@ export async function greetingOf(
 /** Values and leases, whatever the epoch: a delete is right under each. */
 export function removeKeys(client: Client, keys: NodeKeys, which: string[]): Promise<unknown> {
   return client.del(which.flatMap((key) => [keys.value(key), keys.lease(key)]));
+}
+
+/** A lease as one text: a token has no spaces. */
+export function orphanOf(token: string, key: string): string {
+  return `${token} ${key}`;
+}
+
+/** Ends those leases that their tokens hold still. */
+export function dropOrphans(client: Client, keys: NodeKeys, orphans: string[]): Promise<unknown> {
+  const drops = orphans.map((orphan) => {
+    const space = orphan.indexOf(' ');
+    const lease = keys.lease(orphan.slice(space + 1));
+    return runScript(client, DROP, [lease, orphan.slice(0, space)]);
+  });
+  return Promise.all(drops);
 }

@@ -144,13 +144,13 @@ export class Connection {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
+    this.#watch.stop();
     if (this.ready) {
       const enough = new AbortController();
       const quit = this.#client.quit().then(noop, noop);
       await Promise.race([quit, pause(this.#clock, QUIT_MS, enough.signal)]);
       enough.abort();
     }
-    this.#watch.stop();
     this.#client.disconnect();
     (this.#client.stream as Socket | undefined)?.destroy();
   }

@@ -70,10 +70,9 @@ export class Outbox {
     return question.answer;
   }
 
-  /** All that is unanswered or unsent fails with `error`. */
+  /** All that is unanswered fails with `error`; what is not sent yet is refused when it would be. */
   abort(error: NodeUnavailableError): void {
     for (const turn of this.#turns.underWay) turn.abort(error);
-    this.#refuse(this.#take(), error);
   }
 
   #schedule(): void {

@@ -8,9 +8,10 @@
  */
 import { inspect } from 'node:util';
 import type { Clock } from '../clock.ts';
+import type { NodeUnavailableError } from '../errors.ts';
 import { NodeCounters } from '../metrics/metrics.ts';
 import type { Place } from './address.ts';
-import { greetingOf, type NodeKeys, removeKeys } from './admission.ts';
+import { dropOrphans, greetingOf, type NodeKeys, orphanOf, removeKeys } from './admission.ts';
 import { EpochMemo, type ReadHost } from './batch.ts';
 import type { PayloadCodec } from './codec.ts';
 import { identityOf, writeEntry } from './entry.ts';
@@ -29,7 +30,6 @@ import type {
   Payload,
   Reader,
   RemoveAnswer,
-  Stored,
   WriteAnswer,
 } from './node.ts';
 import { NodeClock } from './node-clock.ts';
@@ -62,6 +62,8 @@ export interface NodeParts {
   readonly breaker?: BreakerTuning;
 }
 
+type LeaseAsk = Parameters<CacheNode['lease']>[1];
+
 export class RedisNode implements CacheNode {
   readonly id: string;
   readonly #clock: Clock;
@@ -69,6 +71,7 @@ export class RedisNode implements CacheNode {
   readonly #nodeClock: NodeClock;
   readonly #counters = new NodeCounters();
   readonly #removals: Removals;
+  readonly #orphans: Removals;
   readonly #standing: Standing;
   readonly #outbox: Outbox;
   readonly #replies: ReplyReader;
@@ -82,6 +85,7 @@ export class RedisNode implements CacheNode {
     this.#keys = keysOf(parts.namespace);
     this.#nodeClock = new NodeClock(clock);
     this.#removals = this.#newRemovals(clock, listener);
+    this.#orphans = this.#newOrphans(clock);
     this.#standing = new Standing(place, {
       clock,
       tuning,
@@ -91,6 +95,7 @@ export class RedisNode implements CacheNode {
       keys: this.#keys,
       nodeClock: this.#nodeClock,
       removals: this.#removals,
+      orphans: this.#orphans,
       counters: this.#counters,
     });
     const reads: ReadHost = {
@@ -120,6 +125,20 @@ export class RedisNode implements CacheNode {
         const what = `more than ${limit} deletes wait for node ${this.id}; the oldest were given up`;
         this.#standing.tell(new Error(what));
       },
+    });
+  }
+
+  // A lease is granted though its asker has gone: the node stood still with the
+  // request in its socket, and acts on it when it goes on. Nobody loads under
+  // it, and all who ask are told to wait until it runs out.
+  #newOrphans(clock: Clock): Removals {
+    return new Removals({
+      clock,
+      usable: () => this.#standing.breaker.closed,
+      remove: (orphans) =>
+        this.#outbox.ask((client) => dropOrphans(client, this.#keys, orphans), Boolean),
+      confirmed: () => undefined,
+      overflowed: () => undefined,
     });
   }
 
@@ -163,6 +182,7 @@ export class RedisNode implements CacheNode {
   async #close(): Promise<void> {
     this.#standing.end();
     this.#removals.end();
+    this.#orphans.end();
     this.#outbox.abort(this.#standing.connection.failures.plain('closed'));
     await this.#standing.connection.close();
   }
@@ -171,10 +191,20 @@ export class RedisNode implements CacheNode {
     this.#outbox.read(this.#keys.value(key), reader, position);
   }
 
-  async lease(
-    key: string,
-    ask: { token: string; leaseMs: number; fence: string; seen?: Stored | undefined },
-  ): Promise<LeaseAnswer> {
+  async lease(key: string, ask: LeaseAsk): Promise<LeaseAnswer> {
+    try {
+      return await this.#lease(key, ask);
+    } catch (error) {
+      const { reason } = error as NodeUnavailableError;
+      // It was sent, and whether it was granted is not known.
+      if (reason === 'timeout' || reason === 'connection') {
+        this.#orphans.add(orphanOf(ask.token, key), ask.leaseMs);
+      }
+      throw error;
+    }
+  }
+
+  async #lease(key: string, ask: LeaseAsk): Promise<LeaseAnswer> {
     const keys = [this.#keys.fence, this.#keys.value(key), this.#keys.lease(key)];
     const rest = [ask.fence, ask.token, Math.ceil(ask.leaseMs)];
     const seen = ask.seen === undefined ? '' : identityOf(ask.seen);

@@ -30,6 +30,7 @@ export interface StandingParts {
   readonly keys: NodeKeys;
   readonly nodeClock: NodeClock;
   readonly removals: Removals;
+  readonly orphans: Removals;
   readonly counters: NodeCounters;
 }
 
@@ -48,7 +49,7 @@ export class Standing {
   #problem = '';
 
   constructor(place: Place, parts: StandingParts) {
-    const { clock, tuning, keys, nodeClock, removals, admit } = parts;
+    const { clock, tuning, keys, nodeClock, removals, orphans, admit } = parts;
     this.#id = place.id;
     this.#parts = parts;
     this.connection = new Connection(place, {
@@ -72,6 +73,7 @@ export class Standing {
       connection: this.connection,
       nodeClock,
       removals,
+      orphans,
       generation: () => this.#generation,
       admitted: () => this.#admitted(),
       tell: (error) => this.tell(error),
