@@ -90,10 +90,14 @@ export function drawChart(chart: Chart): string {
     `<desc>${escapeText(describe(chart))}</desc>`,
     `<style>${STYLE}</style>`,
     `<rect class="ground" x="0.5" y="0.5" width="${WIDTH - 1}" height="${HEIGHT - 1}" rx="10"/>`,
-    text(chart.title, MARGIN, 38, 'class="title"'),
-    text(chart.subtitle, MARGIN, 60, 'class="quiet"'),
+    text(chart.title, { x: MARGIN, y: 38 }, 'class="title"'),
+    text(chart.subtitle, { x: MARGIN, y: 60 }, 'class="quiet"'),
     ...panels,
-    text(chart.source, WIDTH - MARGIN, HEIGHT - 14, 'class="quiet value" text-anchor="end"'),
+    text(
+      chart.source,
+      { x: WIDTH - MARGIN, y: HEIGHT - 14 },
+      'class="quiet value" text-anchor="end"',
+    ),
     '</svg>\n',
   ].join('\n');
 }
@@ -112,8 +116,7 @@ function drawBars(panel: BarPanel, plot: Plot): string {
         `<rect class="bar ${colour}" x="${round(x)}" y="${round(y(value))}" width="${round(bar - 2)}" height="${round(plot.top + plot.height - y(value))}"/>`,
         text(
           panel.format(value).replace(' %', ''),
-          x + bar / 2 - 1,
-          y(value) - 6,
+          { x: x + bar / 2 - 1, y: y(value) - 6 },
           'class="value" text-anchor="middle"',
         ),
       );
@@ -122,7 +125,7 @@ function drawBars(panel: BarPanel, plot: Plot): string {
     if (mark !== undefined) {
       // Across the last bar, which is the one that comes near it.
       const x = left + (panel.series.length - 1) * bar;
-      parts.push(line(x - 4, y(mark), { x: x + bar + 2, y: y(mark) }, 'mark'));
+      parts.push(line({ x: x - 4, y: y(mark) }, { x: x + bar + 2, y: y(mark) }, 'mark'));
     }
   }
   return parts.join('\n');
@@ -140,8 +143,7 @@ function drawLines(panel: LinePanel, plot: Plot): string {
       `<rect class="zone" x="${round(x(at) - step / 2)}" y="${plot.top}" width="${round(step)}" height="${plot.height}"/>`,
       text(
         panel.highlight?.text ?? '',
-        x(at),
-        plot.top + 18,
+        { x: x(at), y: plot.top + 18 },
         'class="quiet value" text-anchor="middle"',
       ),
     );
@@ -163,20 +165,23 @@ function drawFrame(panel: BarPanel | LinePanel, plot: Plot, y: (value: number) =
   const bottom = plot.top + plot.height;
   const step = plot.width / panel.categories.length;
   return [
-    text(panel.title, plot.left - 46, plot.top - 46, 'class="panel"'),
+    text(panel.title, { x: plot.left - 46, y: plot.top - 46 }, 'class="panel"'),
     drawLegend(panel, plot.left - 46, plot.top - 22),
     ...panel.ticks.flatMap((tick) => [
-      line(plot.left, y(tick), { x: right, y: y(tick) }, 'grid'),
-      text(panel.format(tick), plot.left - 8, y(tick) + 4, 'class="quiet value" text-anchor="end"'),
+      line({ x: plot.left, y: y(tick) }, { x: right, y: y(tick) }, 'grid'),
+      text(
+        panel.format(tick),
+        { x: plot.left - 8, y: y(tick) + 4 },
+        'class="quiet value" text-anchor="end"',
+      ),
     ]),
-    line(plot.left, bottom, { x: right, y: bottom }, 'axis'),
+    line({ x: plot.left, y: bottom }, { x: right, y: bottom }, 'axis'),
     ...panel.categories.map((category, c) =>
-      text(category, plot.left + (c + 0.5) * step, bottom + 18, 'text-anchor="middle"'),
+      text(category, { x: plot.left + (c + 0.5) * step, y: bottom + 18 }, 'text-anchor="middle"'),
     ),
     text(
       panel.xTitle,
-      plot.left + plot.width / 2,
-      bottom + 38,
+      { x: plot.left + plot.width / 2, y: bottom + 38 },
       'class="quiet" text-anchor="middle"',
     ),
   ].join('\n');
@@ -189,12 +194,12 @@ function drawLegend(panel: BarPanel | LinePanel, left: number, y: number): strin
     parts.push(
       `<rect class="bar ${colour}" x="${round(x)}" y="${y - 10}" width="11" height="11" rx="2"/>`,
     );
-    parts.push(text(name, x + 17, y, ''));
+    parts.push(text(name, { x: x + 17, y: y }, ''));
     x += 17 + textWidth(name) + 18;
   }
   if (panel.kind === 'bars' && panel.marks !== undefined) {
-    parts.push(line(x, y - 4.5, { x: x + 16, y: y - 4.5 }, 'mark'));
-    parts.push(text(panel.marks.name, x + 22, y, ''));
+    parts.push(line({ x: x, y: y - 4.5 }, { x: x + 16, y: y - 4.5 }, 'mark'));
+    parts.push(text(panel.marks.name, { x: x + 22, y: y }, ''));
   }
   return parts.join('\n');
 }
@@ -212,12 +217,17 @@ function describe(chart: Chart): string {
     .join(' ');
 }
 
-function line(x: number, y: number, to: { x: number; y: number }, name: string): string {
-  return `<line class="${name}" x1="${round(x)}" y1="${round(y)}" x2="${round(to.x)}" y2="${round(to.y)}"/>`;
+interface Spot {
+  readonly x: number;
+  readonly y: number;
 }
 
-function text(content: string, x: number, y: number, attributes: string): string {
-  return `<text x="${round(x)}" y="${round(y)}" ${attributes}>${escapeText(content)}</text>`;
+function line(from: Spot, to: Spot, name: string): string {
+  return `<line class="${name}" x1="${round(from.x)}" y1="${round(from.y)}" x2="${round(to.x)}" y2="${round(to.y)}"/>`;
+}
+
+function text(content: string, at: Spot, attributes: string): string {
+  return `<text x="${round(at.x)}" y="${round(at.y)}" ${attributes}>${escapeText(content)}</text>`;
 }
 
 /** Roughly: nobody knows the reader's font. */
