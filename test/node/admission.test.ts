@@ -102,6 +102,7 @@ describe('an admission', () => {
   test('greets anew when another server took the place of the first during the decision', async () => {
     await using proxy = await FaultProxy.start(nodes[0]!.port);
     const runIds: string[] = [];
+    const fences: (string | undefined)[] = [];
     const first = Promise.withResolvers<void>();
     const decided = Promise.withResolvers<void>();
     const started = start(
@@ -109,6 +110,7 @@ describe('an admission', () => {
       {
         admit: async (_, greeting) => {
           runIds.push(greeting.runId);
+          fences.push(greeting.fence);
           if (runIds.length === 1) {
             first.resolve();
             await decided.promise;
@@ -128,7 +130,27 @@ describe('an admission', () => {
     await eventually(() => subject.up);
     expect(runIds).toHaveLength(2);
     expect(runIds[0]).not.toBe(runIds[1]);
+    // The decision about the first was not installed on the second.
+    expect(fences).toEqual([undefined, undefined]);
   });
+});
+
+test('a node that is being tried (half-open) is not asked by callers, who wait for nothing', async () => {
+  const decision = Promise.withResolvers<Admission>();
+  let asked = 0;
+  const subject = await start(nodes[0]!, {
+    breaker: QUICK,
+    admit: () => {
+      asked += 1;
+      return asked === 1 ? { kind: 'reject', reason: new Error('not yet') } : decision.promise;
+    },
+  });
+  await eventually(() => subject.node.state().breaker === 'halfOpen');
+  expect(subject.node.state().state).toBe('down');
+  expect(await subject.read('k')).toMatchObject([{ error: { reason: 'breaker-open' } }]);
+  expect(subject.node.state().breaker).toBe('halfOpen');
+  decision.resolve(install());
+  await eventually(() => subject.up);
 });
 
 describe('a node without an epoch', () => {

@@ -70,7 +70,7 @@ describe('reads of one turn', () => {
   });
 });
 
-test('a turn of many reads and writes takes one timer, one breaker call and one packet', async () => {
+test('a turn of many reads and writes takes one timer and one breaker call', async () => {
   const clock = new CountingClock();
   const counted = await start(nodes[0]!, { clock });
   await counted.read('warm');

@@ -1,5 +1,7 @@
 /** What fails between us and a server: what the caller sees, how long it waits, how it comes back. */
+import { inspect } from 'node:util';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { Failures } from '../../src/node/failure.ts';
 import { eventually } from '../support/eventually.ts';
 import { useNodes } from '../support/nodes.ts';
 import { FaultProxy } from '../support/proxy.ts';
@@ -131,6 +133,36 @@ describe.each(cases)('a node that is $name', ({ fault, heal, seen }) => {
   });
 });
 
+test('a connection that was idle and then hangs is cut and made anew, with few requests on it', async () => {
+  await new Promise((resolve) => setTimeout(resolve, 250)); // idle: nothing watches
+  const { accepted } = proxy;
+  proxy.set({ kind: 'drop' });
+  const start = performance.now();
+  expect(reasons(await subject.read('k'))).toEqual(['timeout']);
+  await eventually(() => proxy.accepted > accepted);
+  expect(performance.now() - start).toBeLessThan(1_000);
+});
+
+test('the loss of a connection that stood gives no hint at TLS', async () => {
+  proxy.set({ kind: 'slam' });
+  proxy.reset();
+  await eventually(() => !subject.up);
+  await expect(subject.set('k', 1)).rejects.toThrow(/breaker-open/);
+  await expect(subject.set('k', 1)).rejects.not.toThrow(/TLS/);
+});
+
+test('texts of the client and the server are freed of passwords, however they came into them', () => {
+  const failures = new Failures('n', ['p@ss', 'p@ss-and-more']);
+  const raw = Object.assign(new Error('AUTH p@ss-and-more failed, not p@ss'), {
+    code: 'ECODE',
+    command: { name: 'auth', args: ['p@ss'] },
+  });
+  const error = failures.from(raw, 'connection');
+  expect(error.message).toContain('AUTH *** failed, not ***');
+  expect(error.cause).toMatchObject({ code: 'ECODE' });
+  expect(inspect(error, { depth: 20, showHidden: true })).not.toContain('p@ss');
+});
+
 describe('a slow node', () => {
   test('opens the breaker by its timeouts; late answers reach nobody and change nothing', async () => {
     proxy.set({ kind: 'latency', ms: 150 });
@@ -184,7 +216,6 @@ describe('a slow node', () => {
 });
 
 test('nothing that failed shows a password: not the message, the cause, the node, or its JSON', async () => {
-  const { inspect } = await import('node:util');
   const secret = 'p@ss/wörd';
   const url = `redis://user:${encodeURIComponent(secret)}@127.0.0.1:${proxy.port}`;
   const place = { id: 'n', url, redis: { sentinelPassword: 'other-secret' } };
@@ -200,7 +231,6 @@ test('nothing that failed shows a password: not the message, the cause, the node
 });
 
 test('no cause carries the command: neither key nor value', async () => {
-  const { inspect } = await import('node:util');
   proxy.set({ kind: 'hold' });
   const set = timed(subject.set('secret-key', 'secret-value'));
   await new Promise((resolve) => setTimeout(resolve, 20));

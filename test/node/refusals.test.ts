@@ -39,10 +39,12 @@ describe('a full node that may not evict (OOM)', () => {
       await subject.set('j', 'kept');
       await subject.lease('l', 'a');
       await fill();
+      for (let i = 0; i < 30; i += 1) {
+        await expect(subject.lease('m', 'a')).rejects.toMatchObject({ reason: 'refused' });
+      }
       for (let i = 0; i < 20; i += 1) {
         expect(await subject.fill('l', 'a', 1)).toEqual({ kind: i === 0 ? 'refused' : 'lost' });
       }
-      await expect(subject.lease('m', 'a')).rejects.toMatchObject({ reason: 'refused' });
       expect(await subject.readValue('j')).toBe('kept');
       expect(await subject.node.remove('j', FENCE)).toEqual({ kind: 'removed', existed: true });
       expect(subject.up).toBe(true);
