@@ -314,8 +314,8 @@ export class RingCache implements KeyedCache, AsyncDisposable {
       this.#checkOpen();
       checkKey(key);
       checkFunction(loader);
-      options?.signal?.throwIfAborted();
       const settings = entrySettings(this.#entry, options);
+      options?.signal?.throwIfAborted();
       const { loads, runner } = this.#rooms;
       const flight = loads.get(key, {
         settings,

@@ -82,13 +82,16 @@ function pick(values: unknown, at: { key: string; position: number }): unknown {
   throw new TypeError('the loader of getOrSetMany must return a Map or an array');
 }
 
+/** Aborted when the last of `signals` is, whenever the others were. */
 function whenAllAbort(signals: readonly AbortSignal[]): AbortSignal {
   const control = new AbortController();
   let left = signals.length;
+  const oneLess = (signal: AbortSignal): void => {
+    if (--left === 0) control.abort(signal.reason);
+  };
   for (const signal of signals) {
-    signal.addEventListener('abort', () => --left === 0 && control.abort(signal.reason), {
-      once: true,
-    });
+    if (signal.aborted) oneLess(signal);
+    else signal.addEventListener('abort', () => oneLess(signal), { once: true });
   }
   return control.signal;
 }

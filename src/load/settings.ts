@@ -68,15 +68,19 @@ export function entrySettings(
   options: EntryOptions | undefined,
 ): EntrySettings {
   if (options === undefined) return defaults;
-  const {
-    ttl,
-    staleTtl,
-    negativeTtl,
-    jitter = defaults.jitter,
-    memory = defaults.memory,
-  } = options;
+  if (typeof options !== 'object' || (options as unknown) === null) {
+    throw new InvalidOptionError('options', 'an object of options', options);
+  }
+  const { ttl, staleTtl, negativeTtl, signal } = options;
+  const { jitter = defaults.jitter, memory = defaults.memory } = options;
   if (typeof jitter !== 'number' || !(jitter >= 0 && jitter <= 1)) {
     throw new InvalidOptionError('jitter', 'a number of 0 to 1', jitter);
+  }
+  if (typeof memory !== 'boolean') {
+    throw new InvalidOptionError('memory', 'true or false', memory);
+  }
+  if (signal !== undefined && !((signal as unknown) instanceof AbortSignal)) {
+    throw new InvalidOptionError('signal', 'an AbortSignal', signal);
   }
   const ttlMs = ttl === undefined ? defaults.ttlMs : requireDuration(ttl, 'ttl', 1);
   // Unless it is said, a null lives as long as the other values of this call.
@@ -101,7 +105,7 @@ export function lifeOf(
   // Only ever shorter: the ttl stays the bound that was asked for.
   const shortened = ttlMs * (1 - Math.random() * settings.jitter);
   return {
-    ttlMs: Math.max(1, Math.round(shortened)),
+    ttlMs: Math.max(1, Math.floor(shortened)),
     staleMs: Math.round(settings.staleMs),
     loadMs: origin.loadMs,
   };
