@@ -42,7 +42,7 @@ export interface Stored {
   readonly bytes: number;
 }
 
-/** Takes the answers to batched reads. Exactly one of the two is called for each read. */
+/** Takes the answers to batched reads. Exactly one of the two is called for each read, never within the call of `read`. Must not throw. */
 export interface Reader {
   /**
    * @param position What was passed to `read`.
@@ -70,6 +70,7 @@ export type FillAnswer =
   | { readonly kind: 'refused' } // the node is full; it still serves
   | Fenced;
 
+/** `refused`: the node is full; what stood there before is removed, since its writer has replaced it. */
 export type WriteAnswer = { readonly kind: 'stored' } | { readonly kind: 'refused' } | Fenced;
 
 export type RemoveAnswer = { readonly kind: 'removed'; readonly existed: boolean } | Fenced;
