@@ -165,19 +165,28 @@ function checkSeat(seat: Seat, path: string): Seat {
 /** Two names for one server would store, and delete, behind each other's back. */
 function checkDistinct(seats: readonly Seat[]): void {
   const ids = new Set<string>();
-  const addresses = new Map<string, string>();
-  for (const [i, { id, url, redis }] of seats.entries()) {
+  const servers = new Map<string, string>();
+  for (const [i, seat] of seats.entries()) {
+    const { id, url } = seat;
     if (ids.has(id)) throw new InvalidOptionError(`nodes.${i}.id`, 'different from all others', id);
     ids.add(id);
-    const address = hideCredentials(url);
-    const other = addresses.get(address);
-    if (other !== undefined && redis === undefined) {
+    const server = serverOf(seat);
+    const other = servers.get(server);
+    if (other !== undefined) {
+      const path = `nodes.${i}.url`;
       throw new InvalidOptionError(
-        `nodes.${i}.url`,
+        path,
         `another server than that of ${other}`,
-        address,
+        hideCredentials(url),
       );
     }
-    addresses.set(address, id);
+    servers.set(server, id);
   }
+}
+
+/** Equal for two ways to write the same database of the same server. */
+function serverOf(seat: Seat): string {
+  const { host, port, path, db = 0, sentinels, name } = addressOf(seat).options;
+  if (sentinels !== undefined) return JSON.stringify([sentinels, name, db]);
+  return JSON.stringify(path === undefined ? [String(host).toLowerCase(), port, db] : [path, db]);
 }

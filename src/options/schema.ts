@@ -65,7 +65,18 @@ const isCodec = (given: unknown): given is Codec => {
   return typeof codec?.encode === 'function' && typeof codec.decode === 'function';
 };
 
-const nodeShape = v.strictObject(
+/** An object with these options and no others. To valibot, an array is one too. */
+function group<T extends v.ObjectEntries>(entries: T, rule: string) {
+  const shape = v.strictObject(entries, rule);
+  return v.pipe(
+    v.custom<v.InferInput<typeof shape>>((given) => {
+      return typeof given === 'object' && given !== null && !Array.isArray(given);
+    }, rule),
+    shape,
+  );
+}
+
+const nodeShape = group(
   {
     id: name,
     url: v.string('a URL (redis://, rediss:// or unix://)'),
@@ -80,16 +91,19 @@ const nodeShape = v.strictObject(
   'an object { id, url } or a URL',
 );
 
-export const nodeSchema = v.union([
-  v.pipe(
-    v.string(),
-    v.transform((url) => ({ id: idOfUrl(url), url, weight: 1, redis: undefined })),
-  ),
-  nodeShape,
-]);
+export const nodeSchema = v.union(
+  [
+    v.pipe(
+      v.string(),
+      v.transform((url) => ({ id: idOfUrl(url), url, weight: 1, redis: undefined })),
+    ),
+    nodeShape,
+  ],
+  'an object { id, url } or a URL',
+);
 
 const groups = {
-  memory: v.strictObject(
+  memory: group(
     {
       maxEntries: v.optional(integer(1, 10_000_000), MEMORY_DEFAULTS.maxEntries),
       maxBytes: v.optional(integer(1, Number.MAX_SAFE_INTEGER), MEMORY_DEFAULTS.maxBytes),
@@ -98,7 +112,7 @@ const groups = {
     },
     'an object or false',
   ),
-  ring: v.strictObject(
+  ring: group(
     {
       points: v.optional(integer(1, 65_536), RING_DEFAULTS.points),
       placement: v.optional(
@@ -108,7 +122,7 @@ const groups = {
     },
     'an object',
   ),
-  node: v.strictObject(
+  node: group(
     {
       timeout: v.optional(duration({ least: 1, most: MINUTE_MS }), NODE_DEFAULTS.timeoutMs),
       connectTimeout: v.optional(
@@ -119,7 +133,7 @@ const groups = {
     },
     'an object',
   ),
-  breaker: v.strictObject(
+  breaker: group(
     {
       errorThresholdPercentage: v.optional(
         number(1, 99),
@@ -137,7 +151,7 @@ const groups = {
     },
     'an object',
   ),
-  load: v.strictObject(
+  load: group(
     {
       timeout: v.optional(duration({ least: 1 }), LOAD_DEFAULTS.timeout),
       softTimeout: v.optional(duration({ least: 0 }), LOAD_DEFAULTS.softTimeout),
@@ -148,7 +162,7 @@ const groups = {
   ),
 };
 
-export const cacheSchema = v.strictObject(
+export const cacheSchema = group(
   {
     nodes: v.pipe(
       v.array(nodeSchema, 'an array of nodes'),
@@ -175,7 +189,10 @@ export const cacheSchema = v.strictObject(
     ),
     compress: v.optional(
       v.union(
-        [v.literal(false), v.strictObject({ threshold: integer(0, Number.MAX_SAFE_INTEGER) })],
+        [
+          v.literal(false),
+          group({ threshold: integer(0, Number.MAX_SAFE_INTEGER) }, 'an object { threshold }'),
+        ],
         'false or an object { threshold }',
       ),
       CACHE_DEFAULTS.compress,
@@ -184,7 +201,7 @@ export const cacheSchema = v.strictObject(
   'an object of options',
 );
 
-export const changeSchema = v.strictObject(
+export const changeSchema = group(
   {
     warm: v.optional(v.boolean('true or false'), true),
     keysPerSecond: v.optional(number(1, 1_000_000_000)),
