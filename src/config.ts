@@ -69,10 +69,34 @@ function readOptions(file: string): Partial<CacheOptions> {
 }
 
 function placeOf(error: unknown, text: string): string {
-  const position = /position (\d+)/.exec(String(error))?.[1];
-  if (position === undefined) return '';
-  const before = text.slice(0, Number(position)).split('\n');
+  const position = Number(/position (\d+)/.exec(String(error))?.[1] ?? firstWrong(text));
+  const before = text.slice(0, position).split('\n');
   return ` (line ${before.length}, column ${(before.at(-1) ?? '').length + 1})`;
+}
+
+/**
+ * Where parsing stops. V8 tells some places only by a piece of the text: what
+ * it calls unexpected is unexpected in every beginning of the text that
+ * includes it, and in no shorter one.
+ */
+function firstWrong(text: string): number {
+  let right = 0;
+  let wrong = text.length + 1;
+  while (wrong - right > 1) {
+    const middle = Math.floor((right + wrong) / 2);
+    if (hasUnexpected(text.slice(0, middle))) wrong = middle;
+    else right = middle;
+  }
+  return right;
+}
+
+function hasUnexpected(text: string): boolean {
+  try {
+    JSON.parse(text);
+    return false;
+  } catch (error) {
+    return String(error).includes('Unexpected token');
+  }
 }
 
 function parseNodes(listed: string): Array<NodeOptions | string> {
@@ -91,7 +115,8 @@ function withLogin(
   env: Readonly<Record<string, string | undefined>>,
 ): NodeOptions | string {
   const password = env['RINGCACHE_PASSWORD'];
-  const url = typeof node === 'string' ? node : node.url;
+  // Nothing is checked yet: in a file, null may stand where a node should.
+  const url = typeof node === 'string' ? node : (node as NodeOptions | null)?.url;
   if (password === undefined || typeof url !== 'string' || /:\/\/[^/]*@/.test(url)) return node;
   const user = encodeURIComponent(env['RINGCACHE_USERNAME'] ?? '');
   const login = `://${user}:${encodeURIComponent(password)}@`;
