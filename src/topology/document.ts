@@ -7,6 +7,8 @@
  * its own.
  */
 import { hideCredentials } from '../errors.ts';
+import { addressOf } from '../node/address.ts';
+import { checkMembers } from '../ring/members.ts';
 
 export interface Member {
   readonly id: string;
@@ -58,35 +60,66 @@ export function parseDocument(text: string | undefined): TopologyDocument | unde
   }
 }
 
+/**
+ * Whether it can be put into force: a document that cannot must not be taken
+ * for the newest, and whoever can write to a node must not stop a process.
+ */
 function isDocument(found: unknown): found is TopologyDocument {
   if (!isRecord(found)) return false;
   const { version, epoch, fingerprint, origin, members, source, floors, history } = found;
   return (
     version === 1 &&
-    Number.isSafeInteger(epoch) &&
-    typeof fingerprint === 'string' &&
-    typeof origin === 'string' &&
+    isEpoch(epoch) &&
+    isFingerprint(fingerprint) &&
+    isFingerprint(origin) &&
     isListOf(members, isMember) &&
-    members.length > 0 &&
     (source === null || isListOf(source, isMember)) &&
     isRecord(floors) &&
+    Object.values(floors).every((floor) => Number.isSafeInteger(floor)) &&
     isListOf(history, isEra) &&
-    history.length > 0
+    isHistoryOf(found as unknown as TopologyDocument)
+  );
+}
+
+/** Newest first; the first era is that of the members, the second that of the source. */
+function isHistoryOf({ epoch, members, source, history }: TopologyDocument): boolean {
+  const [present, previous] = history;
+  return (
+    present !== undefined &&
+    present.since <= epoch &&
+    history.every(({ since }, i) => i === 0 || since < history[i - 1]!.since) &&
+    areSame(present.members, members) &&
+    (source === null || (previous !== undefined && areSame(previous.members, source)))
+  );
+}
+
+/** Throws, as does `checkMembers`, for what is no list of members. */
+function areSame(one: Era['members'], other: Era['members']): boolean {
+  const [a, b] = [checkMembers(one), checkMembers(other)];
+  return (
+    a.length === b.length &&
+    a.every(({ id, weight }, i) => id === b[i]?.id && weight === b[i].weight)
   );
 }
 
 function isMember(found: unknown): boolean {
-  return isPlace(found) && typeof found['url'] === 'string';
+  if (!isRecord(found) || typeof found['url'] !== 'string') return false;
+  // Throws for an address that cannot be used.
+  addressOf({ id: String(found['id']), url: found['url'] });
+  return true;
 }
 
 function isEra(found: unknown): boolean {
-  return (
-    isRecord(found) && Number.isSafeInteger(found['since']) && isListOf(found['members'], isPlace)
-  );
+  if (!isRecord(found) || !isEpoch(found['since'])) return false;
+  return Array.isArray(found['members']) && checkMembers(found['members']).length > 0;
 }
 
-function isPlace(found: unknown): found is Record<string, unknown> {
-  return isRecord(found) && typeof found['id'] === 'string' && typeof found['weight'] === 'number';
+function isEpoch(found: unknown): boolean {
+  return Number.isSafeInteger(found) && (found as number) >= 1;
+}
+
+function isFingerprint(found: unknown): boolean {
+  return typeof found === 'string' && /^[0-9a-f]{8}$/.test(found);
 }
 
 function isListOf(found: unknown, is: (item: unknown) => boolean): found is unknown[] {
@@ -105,5 +138,6 @@ export function publicAddress(url: string): string {
 /** The address of a document's member, with the credentials of a URL that this process knows. */
 export function withCredentials(address: string, known: string): string {
   const credentials = /^[a-z]+:\/\/([^/]*@)/.exec(known)?.[1] ?? '';
-  return address.replace('://', `://${credentials}`);
+  // A function, because a password may contain what a replacement text expands: `$&`.
+  return address.replace('://', () => `://${credentials}`);
 }

@@ -344,7 +344,7 @@ export function fenceOfDocument(document: TopologyDocument): string {
 
 /** The history with a new present in front. */
 export function withEra(
-  document: TopologyDocument,
+  document: Pick<TopologyDocument, 'history'>,
   since: number,
   members: readonly Member[],
 ): TopologyDocument['history'] {
