@@ -230,7 +230,7 @@ export class MissPath {
         break;
       }
       // The ring has changed meanwhile; the lease counts as long as the owner is the same.
-      await topology.refresh();
+      await topology.refresh(snapshot);
       if (topology.snapshot.owner(flight.hash) !== owner) break;
       flight.snapshot = topology.snapshot;
     }
@@ -277,7 +277,7 @@ export class MissPath {
   /** A node's epoch is not ours: takes up the newest snapshot, or has the node admitted anew. */
   async #takeUpNews(flight: Flight, lost: boolean): Promise<void> {
     const { topology } = this.#parts;
-    await this.#ask(flight, lost ? flight.owner.readmit() : topology.refresh());
+    await this.#ask(flight, lost ? flight.owner.readmit() : topology.refresh(flight.snapshot));
     flight.snapshot = topology.snapshot;
     flight.owner = flight.snapshot.owner(flight.hash);
   }

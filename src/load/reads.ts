@@ -16,6 +16,9 @@ export interface ReadsParts {
   readonly counters: CacheCounters;
 }
 
+/** How often a read takes up a new snapshot before it counts as a miss. */
+const SETTLE_ROUNDS = 3;
+
 interface Question {
   readonly key: string;
   readonly hash: number;
@@ -73,9 +76,9 @@ export class Reads {
    * may still be at its previous owner.
    */
   accept(question: Question, stored: Stored | undefined, epoch: number): unknown {
-    const { snapshot, hash, key } = question;
+    const { snapshot, hash } = question;
     const { counters } = this.#parts;
-    if (epoch < 0 || epoch > snapshot.epoch) return this.#lookAgain(key, epoch < 0);
+    if (epoch < 0 || epoch > snapshot.epoch) return this.#lookAgain(question, epoch < 0);
     if (stored !== undefined && stored.freshForMs > 0 && snapshot.believes(stored, hash)) {
       counters.nodeHits++;
       this.#remember(question, stored);
@@ -91,23 +94,29 @@ export class Reads {
     return undefined;
   }
 
-  async #lookAgain(key: string, lost: boolean): Promise<unknown> {
+  async #lookAgain({ key, snapshot: asked }: Question, unknown: boolean): Promise<unknown> {
     const { topology, memory } = this.#parts;
-    const before = topology.snapshot;
+    let before = asked;
+    let lost = unknown;
     try {
-      if (lost) await before.owner(before.ring.hash(key)).readmit();
-      else await topology.refresh();
-      const { snapshot } = topology;
-      const hash = snapshot.ring.hash(key);
-      const ticket = memory.ticket(hash);
-      const { stored, epoch } = await lookUp(snapshot.owner(hash), key);
-      // A second surprise in a row is left to the next read.
-      if (epoch < 0 || epoch > snapshot.epoch) return this.missed();
-      return await this.accept({ key, hash, ticket, snapshot }, stored, epoch);
+      // A change takes two steps, which may follow closely.
+      for (let round = 0; round < SETTLE_ROUNDS; round++) {
+        if (lost) await before.owner(before.ring.hash(key)).readmit();
+        else await topology.refresh(before);
+        const { snapshot } = topology;
+        const hash = snapshot.ring.hash(key);
+        const ticket = memory.ticket(hash);
+        const { stored, epoch } = await lookUp(snapshot.owner(hash), key);
+        if (epoch >= 0 && epoch <= snapshot.epoch) {
+          return await this.accept({ key, hash, ticket, snapshot }, stored, epoch);
+        }
+        before = snapshot;
+        lost = epoch < 0;
+      }
     } catch (error) {
       if (!(error instanceof NodeUnavailableError)) throw error;
-      return this.missed();
     }
+    return this.missed();
   }
 
   /** At the previous owner, uncopied: a read without a loader takes no lease. */

@@ -121,7 +121,7 @@ export class Writes {
         if (answer.kind === 'refused') return 'refused';
         if (round >= SETTLE_ROUNDS) return { failed: node };
         if (answer.kind === 'unknown') await node.readmit();
-        else await topology.refresh();
+        else await topology.refresh(snapshot);
       } catch (error) {
         if (!(error instanceof NodeUnavailableError)) throw error;
         this.#forget(key);

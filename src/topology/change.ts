@@ -93,7 +93,9 @@ export class TopologyChanger {
     options: ChangeOptions,
   ): Promise<TopologyChange> {
     const startedAt = this.#clock.now();
-    const before = this.#topology.snapshot.ring;
+    const { ring: before, nodes } = this.#topology.snapshot;
+    // No document names them in the end, but processes that have not heard still ask them.
+    const leaving = change.remove.flatMap((id) => nodes.get(id) ?? []);
     try {
       for (const seat of change.add) await this.#invite(seat);
       const members = [
@@ -103,10 +105,13 @@ export class TopologyChanger {
       const after = apply(before, change);
       const joint = this.#jointDocument(from, members, { change, after, options });
       await this.#propose(joint);
+      // With no source to go to first, what is set at the new owner has to be
+      // out of date nowhere from the first moment on.
+      if (joint.source === null) await this.#raiseAll(joint, leaving);
       await this.#topology.takeUp(joint);
-      await this.#raiseAll(joint);
+      await this.#raiseAll(joint, leaving);
       const { movedShare } = planChange(before, after);
-      const done = this.#finish(joint, startedAt, options);
+      const done = this.#finish(joint, { startedAt, leaving, options });
       // Whoever does not wait for it need not handle it either.
       done.catch(() => {});
       return { epoch: joint.epoch, movedShare, done };
@@ -161,14 +166,14 @@ export class TopologyChanger {
         failure = error;
         continue;
       }
-      await this.#topology.refresh();
+      await this.#topology.refresh(this.#topology.snapshot);
       throw new TopologyBusyError(this.#topology.document.epoch);
     }
     throw failure;
   }
 
   /** Nodes that cannot be reached are raised when they are admitted again. */
-  async #raiseAll(document: TopologyDocument): Promise<void> {
+  async #raiseAll(document: TopologyDocument, leaving: readonly CacheNode[]): Promise<void> {
     const raise = async (node: CacheNode): Promise<void> => {
       if (node.state().state !== 'up') return;
       try {
@@ -177,14 +182,15 @@ export class TopologyChanger {
         if (!(error instanceof NodeUnavailableError)) throw error;
       }
     };
-    await Promise.all([...this.#topology.snapshot.nodes.values()].map(raise));
+    const present = this.#topology.snapshot.nodes.values();
+    await Promise.all([...new Set([...present, ...leaving])].map(raise));
   }
 
   async #finish(
     joint: TopologyDocument,
-    startedAt: number,
-    options: ChangeOptions,
+    from: { startedAt: number; leaving: readonly CacheNode[]; options: ChangeOptions },
   ): Promise<TopologyChangeResult> {
+    const { startedAt, leaving, options } = from;
     let moved = { scanned: 0, copied: 0, failed: 0 };
     let last = joint;
     try {
@@ -200,7 +206,10 @@ export class TopologyChanger {
       if (joint.source !== null) {
         const stable = { ...joint, epoch: joint.epoch + 1, source: null };
         last = stable;
-        await this.#close(joint, stable);
+        // Every node is known to be raised before the previous ring is dropped.
+        await this.#raiseAll(joint, leaving);
+        await this.#topology.takeUp(stable);
+        await this.#raiseAll(stable, leaving);
       }
       this.#busy = false;
     }
@@ -212,13 +221,6 @@ export class TopologyChanger {
       failed,
       durationMs: this.#clock.now() - startedAt,
     };
-  }
-
-  /** Ends the joint phase: every node is known to be raised to it before the previous ring is dropped. */
-  async #close(joint: TopologyDocument, stable: TopologyDocument): Promise<void> {
-    await this.#raiseAll(joint);
-    await this.#topology.takeUp(stable);
-    await this.#raiseAll(stable);
   }
 }
 

@@ -63,6 +63,7 @@ export class Topology {
   #document: TopologyDocument;
   #snapshot: Snapshot;
   #takingUp: Promise<void> | undefined;
+  #refreshing: Promise<void> | undefined;
   #fruitlessUntil = 0;
   /** Why nodes were not admitted, by id. */
   readonly #refusals = new Map<string, TopologyConflictError>();
@@ -117,17 +118,36 @@ export class Topology {
   /**
    * Looks for a newer document and takes it up: for an operation that a node
    * turned away as outdated. Resolves when the snapshot is the newest known.
+   *
+   * @param outdated What the operation used: if another is in force already, nobody is asked.
    */
-  async refresh(): Promise<void> {
+  refresh(outdated: Snapshot): Promise<void> {
+    if (this.#snapshot !== outdated) return Promise.resolve();
     if (this.#takingUp !== undefined) return this.#takingUp;
-    const now = this.#parts.clock.now();
-    if (now < this.#fruitlessUntil || this.#closed) return;
-    this.#fruitlessUntil = now + FRUITLESS_MS;
-    const greetings = await Promise.allSettled([...this.#nodes.values()].map((n) => n.greet()));
-    for (const greeting of greetings) {
-      if (greeting.status === 'fulfilled') this.#learn(parseDocument(greeting.value.document));
+    // All that were turned away meanwhile wait for the same answer: one that
+    // went on without it would be turned away again, until it gave up.
+    this.#refreshing ??= this.#lookForNews().finally(() => {
+      this.#refreshing = undefined;
+    });
+    return this.#refreshing;
+  }
+
+  async #lookForNews(): Promise<void> {
+    if (this.#parts.clock.now() < this.#fruitlessUntil || this.#closed) return;
+    const { epoch } = this.#document;
+    await new Promise<void>((resolve) => {
+      // The first news will do: a node that hangs does not hold up the others' keys.
+      const asked = [...this.#nodes.values()].map(async (node) => {
+        const greeting = await node.greet().catch(() => undefined);
+        this.#learn(parseDocument(greeting?.document));
+        if (this.#document.epoch > epoch) resolve();
+      });
+      void Promise.all(asked).then(() => resolve());
+    });
+    await this.#takingUp;
+    if (this.#document.epoch === epoch) {
+      this.#fruitlessUntil = this.#parts.clock.now() + FRUITLESS_MS;
     }
-    return this.#takingUp;
   }
 
   /** The node of a seat that may join, connected; the caller takes it back with `dismiss` if it does not. */
@@ -170,10 +190,9 @@ export class Topology {
 
   /** Whether and with which epoch a node that has just been connected is used. */
   readonly #admit: Admit = async (id: string, greeting: Greeting): Promise<Admission> => {
-    const stands = greeting.fence === undefined ? 0 : epochOf(greeting.fence);
     const found = parseDocument(greeting.document);
     const refusal = this.#candidates.has(id)
-      ? this.#refuseCandidate(id, stands, found)
+      ? this.#refuseCandidate(id, greeting, found)
       : await this.#refuseMember(id, greeting, found);
     if (refusal !== undefined) {
       this.#refusals.set(id, refusal);
@@ -189,14 +208,16 @@ export class Topology {
 
   #refuseCandidate(
     id: string,
-    stands: number,
+    greeting: Greeting,
     found: TopologyDocument | undefined,
   ): TopologyConflictError | undefined {
     const { epoch, origin } = this.#document;
+    const stands = greeting.fence === undefined ? 0 : epochOf(greeting.fence);
     if (found !== undefined && found.origin !== origin) {
       return new TopologyConflictError(id, 'belongs to another fleet; it was not changed');
     }
-    if (stands >= epoch) {
+    // One that has left stands where the fleet stood then.
+    if (stands >= epoch && greeting.fence !== fenceOfDocument(this.#document)) {
       return new TopologyConflictError(
         id,
         `serves epoch ${stands} already, while this fleet is at ${epoch}; it was not changed`,

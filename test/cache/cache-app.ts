@@ -84,7 +84,46 @@ function beginLoad(key: string, options?: EntryOptions): Promise<void> {
   });
 }
 
+const traffic = { reads: 0, loads: 0, errors: [] as string[], wrong: 0, running: false };
+let outstanding = 0;
+
+/** Reads keys whose value everybody knows, about 5,000 times a second, however long an answer takes. */
+async function runTraffic(keys: string[]): Promise<void> {
+  for (let i = 0; traffic.running; ) {
+    for (let burst = 0; burst < 5; burst += 1, i += 1) {
+      const key = keys[(i * 7919) % keys.length] ?? '';
+      outstanding += 1;
+      const load = (): string => {
+        traffic.loads += 1;
+        return `value of ${key}`;
+      };
+      cache
+        .getOrSet(key, load)
+        .then(
+          (value) => {
+            traffic.reads += 1;
+            if (value !== `value of ${key}`) traffic.wrong += 1;
+          },
+          (error: unknown) => traffic.errors.push(String(error)),
+        )
+        .finally(() => {
+          outstanding -= 1;
+        });
+    }
+    await sleep(1);
+  }
+}
+
 const handlers = {
+  startTraffic(keys: string[]): void {
+    traffic.running = true;
+    void runTraffic(keys);
+  },
+  async stopTraffic(): Promise<typeof traffic> {
+    traffic.running = false;
+    while (outstanding > 0) await sleep(5);
+    return traffic;
+  },
   async open(options: CacheOptions): Promise<void> {
     cache = await createCache(options);
     for (const name of ['topology:adopted', 'topology:changed', 'load:failed'] as const) {
