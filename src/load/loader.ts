@@ -59,6 +59,8 @@ export class Loader implements FlightControl {
   readonly #flights = new Map<string, Flight>();
   /** Keys that are being refreshed behind a stale value. */
   readonly #refreshing = new Map<string, Flight>();
+  /** Under way still, though a set or delete came: nobody joins them any more. */
+  readonly #overtaken = new Set<Flight>();
   readonly #misses: MissPath;
   #closed: Error | undefined;
 
@@ -91,15 +93,22 @@ export class Loader implements FlightControl {
 
   /** `key` was set or deleted: who asks from now on does not join what began before. */
   forget(key: string): void {
-    this.#flights.delete(key);
-    this.#refreshing.delete(key);
+    this.#overtake(this.#flights, key);
+    this.#overtake(this.#refreshing, key);
+  }
+
+  #overtake(flights: Map<string, Flight>, key: string): void {
+    const flight = flights.get(key);
+    if (flight === undefined) return;
+    flights.delete(key);
+    this.#overtaken.add(flight);
   }
 
   /** Ends what is under way; those who wait are answered with `reason`. */
   close(reason: Error): void {
     this.#closed = reason;
-    for (const flight of [...this.#flights.values(), ...this.#refreshing.values()]) {
-      flight.cancel(reason);
+    for (const flights of [this.#flights.values(), this.#refreshing.values(), this.#overtaken]) {
+      for (const flight of [...flights]) flight.cancel(reason);
     }
   }
 
@@ -229,6 +238,7 @@ export class Loader implements FlightControl {
   /** Removed only if it is still the one: after a set or delete, another may hold this key. */
   #leave(flight: Flight): void {
     flight.softTimer?.cancel();
+    this.#overtaken.delete(flight);
     if (this.#flights.get(flight.key) === flight) this.#flights.delete(flight.key);
     if (this.#refreshing.get(flight.key) === flight) this.#refreshing.delete(flight.key);
   }
