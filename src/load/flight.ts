@@ -6,7 +6,7 @@
  */
 import type { Timer } from '../clock.ts';
 import type { NodeUnavailableError } from '../errors.ts';
-import type { CacheNode, Reader, Stored } from '../node/node.ts';
+import type { Budget, CacheNode, Reader, Stored } from '../node/node.ts';
 import type { Snapshot } from '../topology/snapshot.ts';
 import type { Loaded } from './runner.ts';
 import type { EntrySettings } from './settings.ts';
@@ -29,6 +29,7 @@ export interface FlightPlan {
   readonly snapshot: Snapshot;
   readonly ticket: number;
   readonly startedAt: number;
+  readonly budget: Budget | undefined;
   /** Told when it is known whether the work is wanted now: called, or not needed yet, or not at all. */
   readonly decided?: ((flight: Flight) => void) | undefined;
 }
@@ -44,8 +45,8 @@ export class Flight implements Reader {
   /** Replaced, with the owner, when a node says that it is outdated. */
   snapshot: Snapshot;
   owner: CacheNode;
-  /** Time spent waiting for nodes on behalf of those who wait here. */
-  nodeMs = 0;
+  /** The time that nodes have for those who wait here; undefined: each request has its own. */
+  readonly budget: Budget | undefined;
   /** What the node has that is not good enough: the lease is asked for besides it. */
   seen: Stored | undefined = undefined;
   /** What may be served if nothing better comes. */
@@ -73,6 +74,7 @@ export class Flight implements Reader {
     this.work = plan.work;
     this.settings = plan.settings;
     this.startedAt = plan.startedAt;
+    this.budget = plan.budget;
     this.ticket = plan.ticket;
     this.snapshot = plan.snapshot;
     this.owner = plan.snapshot.owner(plan.hash);

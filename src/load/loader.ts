@@ -127,7 +127,7 @@ export class Loader implements FlightControl {
       if (isDueEarly(tuning.earlyRefresh, stored)) this.#refreshBehind(flight, stored);
       return;
     }
-    flight.nodeMs = this.#parts.clock.now() - flight.startedAt;
+    if (flight.budget !== undefined) flight.budget.leftMs -= flight.owner.lastReadMs;
     this.#pursue(flight, { stored, epoch });
   }
 
@@ -217,7 +217,7 @@ export class Loader implements FlightControl {
   }
 
   #flight(key: string, call: LoadRequest): Flight {
-    const { topology, memory, clock } = this.#parts;
+    const { topology, memory, clock, tuning } = this.#parts;
     const snapshot = topology.snapshot;
     const hash = snapshot.ring.hash(key);
     return new Flight(
@@ -230,6 +230,8 @@ export class Loader implements FlightControl {
         snapshot,
         ticket: memory.ticket(hash),
         startedAt: clock.now(),
+        // A bulk takes this process longer than any node.
+        budget: call.decided === undefined ? { leftMs: tuning.nodeTimeoutMs } : undefined,
       },
       this,
     );

@@ -9,7 +9,7 @@ import { type Clock, pause } from '../clock.ts';
 import { InvalidValueError, LoadTimeoutError, NodeUnavailableError } from '../errors.ts';
 import type { Memory } from '../memory/memory.ts';
 import type { CacheCounters } from '../metrics/metrics.ts';
-import type { Life, Payload, Stored } from '../node/node.ts';
+import type { LeaseAnswer, Life, Payload, Stored } from '../node/node.ts';
 import type { Topology } from '../topology/topology.ts';
 import type { Flight } from './flight.ts';
 import { LeaseKeeper } from './lease-keeper.ts';
@@ -28,6 +28,13 @@ export interface MissParts {
   readonly valueRefused: (key: string, error: InvalidValueError) => void;
   /** A value past its ttl was found that may be served. */
   readonly offerStale: (flight: Flight, stored: Stored) => void;
+}
+
+interface Filling {
+  readonly token: string;
+  readonly payload: Payload;
+  readonly life: Life;
+  readonly value: unknown;
 }
 
 /** How often an operation takes up a new snapshot before it goes on without the node. */
@@ -54,13 +61,13 @@ export class MissPath {
         if (sighting.epoch < 0 || sighting.epoch > flight.snapshot.epoch) {
           if (++rounds > SETTLE_ROUNDS) return await this.loadAlone(flight);
           await this.#takeUpNews(flight, sighting.epoch < 0);
-          sighting = await this.#ask(flight, lookUp(flight.owner, flight.key));
+          sighting = await this.#within(flight, lookUp(flight.owner, flight.key));
           continue;
         }
         if (this.#isGood(flight, sighting.stored)) return sighting.stored.value;
         // Whoever came for it has been served with the stale value by now.
         if (flight.answered) return undefined;
-        const answer = await this.#lease(flight, token, waitMs === WAIT_MS.first);
+        const answer = await this.#lease(flight, token);
         switch (answer.kind) {
           case 'value':
             sighting = { stored: answer.stored, epoch: flight.snapshot.epoch };
@@ -109,29 +116,16 @@ export class MissPath {
   /** One try for the lease: who holds it refreshes for all. */
   async refresh(flight: Flight): Promise<void> {
     const token = randomUUID();
-    const answer = await this.#lease(flight, token, false);
+    const answer = await this.#lease(flight, token);
     if (answer.kind === 'leased') await this.#loadLeased(flight, token);
   }
 
-  async #lease(
-    flight: Flight,
-    token: string,
-    first: boolean,
-  ): ReturnType<Flight['owner']['lease']> {
+  #lease(flight: Flight, token: string): Promise<LeaseAnswer> {
     const { owner, key, snapshot, seen } = flight;
     const { leaseMs } = this.#parts.tuning;
-    const asked = owner.lease(key, { token, leaseMs, fence: snapshot.fence, seen });
-    if (!first) return asked;
-    try {
-      return await this.#ask(flight, asked);
-    } catch (error) {
-      // Nobody waits for it any more: if it is granted all the same, others
-      // would wait for a load that does not run.
-      asked
-        .then((late) => (late.kind === 'leased' ? owner.dropLease(key, token) : undefined))
-        .catch(() => {});
-      throw error;
-    }
+    // Who waits for another process's load does not wait for the node.
+    const budget = flight.decidedToWait ? undefined : flight.budget;
+    return owner.lease(key, { token, leaseMs, fence: snapshot.fence, seen, budget });
   }
 
   async #loadLeased(flight: Flight, token: string): Promise<unknown> {
@@ -170,7 +164,7 @@ export class MissPath {
     const previous = flight.snapshot.previousOwner(flight.hash);
     if (previous === undefined) return { kind: 'nothing' };
     try {
-      const found = await this.#ask(flight, previous.copy(flight.key, flight.snapshot.fence));
+      const found = await previous.copy(flight.key, flight.snapshot.fence, flight.budget);
       if (found.kind === 'none') return { kind: 'nothing' };
       // Without its word, what is loaded now may be older than a delete that
       // the source has not seen yet: it is handed out and not stored.
@@ -195,7 +189,7 @@ export class MissPath {
     const previous = flight.snapshot.previousOwner(flight.hash);
     if (previous === undefined || flight.decidedToWait) return undefined;
     try {
-      const found = await this.#ask(flight, previous.copy(flight.key, flight.snapshot.fence));
+      const found = await previous.copy(flight.key, flight.snapshot.fence, flight.budget);
       if (found.kind !== 'value' || found.stored.freshForMs <= 0) return undefined;
       return flight.snapshot.believesPrevious(found.stored, flight.hash) ? found.stored : undefined;
     } catch (error) {
@@ -205,20 +199,14 @@ export class MissPath {
   }
 
   /** Stores under the lease, and remembers what was stored. A node that fails here costs the storing only. */
-  async #fill(
-    flight: Flight,
-    entry: { token: string; payload: Payload; life: Life; value: unknown },
-  ): Promise<void> {
+  async #fill(flight: Flight, entry: Filling): Promise<void> {
     const { counters, topology } = this.#parts;
     const { token, payload, life, value } = entry;
     for (let round = 0; round < SETTLE_ROUNDS; round++) {
-      const { snapshot, owner, key } = flight;
+      const { snapshot, owner, key, budget } = flight;
       const { fence, epoch } = snapshot;
       try {
-        const answer = await this.#ask(
-          flight,
-          owner.fill(key, { token, payload, life, fence, epoch }),
-        );
+        const answer = await owner.fill(key, { token, payload, life, fence, epoch, budget });
         if (answer.kind === 'stored' && flight.settings.memory) {
           this.remember(flight, value, { freshForMs: life.ttlMs, bytes: payload.bytes.length });
         }
@@ -277,20 +265,20 @@ export class MissPath {
   /** A node's epoch is not ours: takes up the newest snapshot, or has the node admitted anew. */
   async #takeUpNews(flight: Flight, lost: boolean): Promise<void> {
     const { topology } = this.#parts;
-    await this.#ask(flight, lost ? flight.owner.readmit() : topology.refresh(flight.snapshot));
+    await this.#within(flight, lost ? flight.owner.readmit() : topology.refresh(flight.snapshot));
     flight.snapshot = topology.snapshot;
     flight.owner = flight.snapshot.owner(flight.hash);
   }
 
-  /** Waits for a node, no longer than what is left of its budget for this read. */
-  async #ask<T>(flight: Flight, request: Promise<T>): Promise<T> {
+  /** Waits for what is no single request, for as long as the nodes have left. */
+  async #within<T>(flight: Flight, work: Promise<T>): Promise<T> {
     const { clock, tuning } = this.#parts;
+    const budget = flight.budget ?? { leftMs: tuning.nodeTimeoutMs };
     const startedAt = clock.now();
-    const leftMs = tuning.nodeTimeoutMs - flight.nodeMs;
     try {
-      return await within(request, leftMs, { clock, node: flight.owner.id });
+      return await within(work, budget.leftMs, { clock, node: flight.owner.id });
     } finally {
-      flight.nodeMs += clock.now() - startedAt;
+      budget.leftMs -= clock.now() - startedAt;
     }
   }
 

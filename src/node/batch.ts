@@ -3,6 +3,7 @@
  * first key. The hot path of the library: nothing is allocated per key but
  * what is found (`await`-ing one GET per key costs four times the rest).
  */
+import type { Clock } from '../clock.ts';
 import type { NodeUnavailableError } from '../errors.ts';
 import type { NodeCounters } from '../metrics/metrics.ts';
 import type { PayloadCodec } from './codec.ts';
@@ -24,11 +25,14 @@ const CHUNKS = 4;
 
 /** What the reads of one node share. */
 export interface ReadHost {
+  readonly clock: Clock;
   readonly fenceKey: string;
   readonly codec: PayloadCodec;
   readonly nodeClock: NodeClock;
   readonly counters: NodeCounters;
   readonly epochs: EpochMemo;
+  /** How long the batch took whose answers are being told. */
+  lastReadMs: number;
 }
 
 /** The epoch in a fence as bytes; nearly always the one seen last. */
@@ -78,6 +82,7 @@ class Chunk implements Request {
   readonly #reads: Reads;
   readonly #from: number;
   readonly #to: number;
+  #sentAt = 0;
 
   constructor(host: ReadHost, reads: Reads, range: { from: number; to: number }) {
     this.#host = host;
@@ -87,7 +92,8 @@ class Chunk implements Request {
   }
 
   send(client: Client): Promise<unknown> {
-    const { counters, fenceKey } = this.#host;
+    const { counters, fenceKey, clock } = this.#host;
+    this.#sentAt = clock.now();
     counters.batches += 1;
     counters.reads += this.#to - this.#from;
     const keys = this.#reads.keys.slice(this.#from, this.#to);
@@ -101,6 +107,7 @@ class Chunk implements Request {
     const { readers, positions } = this.#reads;
     const epoch = epochs.read(found[0]);
     const nodeNow = nodeClock.now();
+    this.#host.lastReadMs = this.#host.clock.now() - this.#sentAt;
     for (let at = this.#from; at < this.#to; at += 1) {
       const entry = found[at - this.#from + 1];
       readers[at]!.found(positions[at]!, entry ? this.#decode(entry, nodeNow) : undefined, epoch);

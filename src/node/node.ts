@@ -55,6 +55,24 @@ export interface Reader {
 
 export const UNKNOWN_EPOCH = -1;
 
+/**
+ * What is left of a node's time for one read, however many requests that
+ * takes. Spent by the requests that carry it, from when each is sent: what
+ * waits for its turn in a busy process does not wait for the node.
+ */
+export interface Budget {
+  leftMs: number;
+}
+
+export interface LeaseAsk {
+  readonly token: string;
+  readonly leaseMs: number;
+  readonly fence: string;
+  /** What the asker has already found unusable, or wants refreshed. */
+  readonly seen?: Stored | undefined;
+  readonly budget?: Budget | undefined;
+}
+
 /** The snapshot of the asker is older than the node's epoch, or the node has no epoch (it must be admitted again). Nothing was done. */
 export type Fenced = { readonly kind: 'stale' } | { readonly kind: 'unknown' };
 
@@ -149,17 +167,15 @@ export interface CacheNode {
   /** Starts connecting; resolves when the first attempt succeeded or failed. Never rejects. */
   open(): Promise<void>;
 
+  /** How long the batch of reads took whose answers are being told: for a reader, within `found`. */
+  readonly lastReadMs: number;
   /** Reads in the next batch to this node. Hot path: no promise, no closure. */
   read(key: string, reader: Reader, position: number): void;
 
   /**
-   * Takes the right to store `key`, unless there is a value other than `seen`
-   * (the one that the asker has already found unusable, or wants refreshed).
+   * Takes the right to store `key`, unless there is a value other than `seen`.
    */
-  lease(
-    key: string,
-    ask: { token: string; leaseMs: number; fence: string; seen?: Stored | undefined },
-  ): Promise<LeaseAnswer>;
+  lease(key: string, ask: LeaseAsk): Promise<LeaseAnswer>;
   /** Lengthens a lease that is still ours; resolves to whether it was. */
   extendLease(key: string, ask: { token: string; leaseMs: number }): Promise<boolean>;
   /** Ends a lease that is still ours, storing nothing. */
@@ -167,7 +183,14 @@ export interface CacheNode {
   /** Stores if `token` still holds the lease, and ends the lease. */
   fill(
     key: string,
-    entry: { token: string; payload: Payload; life: Life; fence: string; epoch: number },
+    entry: {
+      token: string;
+      payload: Payload;
+      life: Life;
+      fence: string;
+      epoch: number;
+      budget?: Budget | undefined;
+    },
   ): Promise<FillAnswer>;
   /** Stores, and ends any lease, so that a load under way is not stored. */
   write(
@@ -179,7 +202,7 @@ export interface CacheNode {
   /** Removes it as soon as the node can be used again, before anything is read from it; bounded by `untilMs` from now. */
   removeLater(key: string, untilMs: number): void;
   /** Reads a value with what is left of its life, to store it at another node. */
-  copy(key: string, fence: string): Promise<CopyAnswer>;
+  copy(key: string, fence: string, budget?: Budget): Promise<CopyAnswer>;
 
   inspect(key: string): Promise<Inspection>;
   /** One step through the keys that have a value here; ends when `cursor` is '0' again. */

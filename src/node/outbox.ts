@@ -1,18 +1,29 @@
 /**
  * What is to be sent to a node, gathered until the I/O of this turn of the
  * event loop is over, then gated, capped and sent as one `Turn`.
+ *
+ * A large bulk goes out over several turns, each with its own budget, and
+ * waits here while enough of it is on its way: sending 10,000 scripts at once
+ * would take our own event loop longer than the budget of the first, and their
+ * answers would come too late for being read.
  */
 import type { Clock } from '../clock.ts';
 import type { NodeUnavailableError } from '../errors.ts';
 import type { NodeCounters } from '../metrics/metrics.ts';
 import { type ReadHost, Reads } from './batch.ts';
 import type { Client } from './connection.ts';
-import type { Reader } from './node.ts';
+import type { Budget, Reader } from './node.ts';
 import { type Argument, Question, runScript } from './question.ts';
 import type { Script } from './scripts.ts';
 import type { Standing } from './standing.ts';
 import type { NodeTuning } from './tuning.ts';
 import { type Request, Turn, type TurnHost } from './turn.ts';
+
+/** Sent in one turn at most: some 5 ms of work here, for either. */
+const SCRIPTS_A_TURN = 256;
+const CHUNKS_A_TURN = 64;
+/** And unanswered at most: enough to keep both sides busy, read in less than half of a usual budget. */
+const WINDOW = 512;
 
 export interface OutboxParts {
   readonly clock: Clock;
@@ -28,6 +39,8 @@ export class Outbox {
   readonly #standing: Standing;
   readonly #maxInFlight: number;
   #reads = new Reads();
+  /** Gathered before, and left for a later turn. */
+  #chunks: Request[] = [];
   #questions: Request[] = [];
   #flushing = false;
 
@@ -43,8 +56,16 @@ export class Outbox {
       counters: parts.counters,
       underWay: new Set(),
       inFlight: 0,
+      awaited: 0,
+      finished: () => {
+        if (this.#backlog > 0 && !this.#flushing) this.#schedule();
+      },
       tell: (error) => standing.tell(error),
     };
+  }
+
+  get lastReadMs(): number {
+    return this.#readHost.lastReadMs;
   }
 
   get inFlight(): number {
@@ -56,15 +77,26 @@ export class Outbox {
     if (!this.#flushing) this.#schedule();
   }
 
-  script<T>(script: Script, operands: Argument[], read: (reply: unknown) => T): Promise<T> {
-    return this.ask((client) => {
+  script<T>(
+    run: { script: Script; operands: Argument[]; budget?: Budget | undefined },
+    read: (reply: unknown) => T,
+  ): Promise<T> {
+    const send = (client: Client): Promise<unknown> => {
       this.#turns.counters.scripts += 1;
-      return runScript(client, script, operands);
-    }, read);
+      return runScript(client, run.script, run.operands);
+    };
+    return this.ask(send, read, run.budget);
   }
 
-  ask<T>(ask: (client: Client) => Promise<unknown>, read: (reply: unknown) => T): Promise<T> {
-    const question = new Question(ask, read);
+  ask<T>(
+    ask: (client: Client) => Promise<unknown>,
+    read: (reply: unknown) => T,
+    budget?: Budget,
+  ): Promise<T> {
+    const { clock, failures } = this.#turns;
+    const late = (): NodeUnavailableError =>
+      failures.plain('timeout', 'the time for this read is over');
+    const question = new Question(ask, read, budget && { clock, budget, late });
     this.#questions.push(question);
     if (!this.#flushing) this.#schedule();
     return question.answer;
@@ -81,27 +113,38 @@ export class Outbox {
     this.#turns.clock.soon(() => this.#flush());
   }
 
-  // Writes first: a read of the same turn then sees them.
+  // Writes first: a read of the same turn then sees them. Both move on in each
+  // turn, so that neither waits for a bulk of the other kind.
   #take(): Request[] {
-    const requests = this.#questions.concat(this.#reads.chunks(this.#readHost));
-    this.#questions = [];
-    if (this.#reads.count > 0) this.#reads = new Reads();
-    return requests;
+    if (this.#reads.count > 0) {
+      this.#chunks = this.#chunks.concat(this.#reads.chunks(this.#readHost));
+      this.#reads = new Reads();
+    }
+    this.#chunks = this.#admitted(this.#chunks);
+    this.#questions = this.#admitted(this.#questions);
+    const room = Math.max(0, WINDOW - this.#turns.awaited);
+    const questions = this.#questions.splice(0, Math.min(SCRIPTS_A_TURN, room));
+    return questions.concat(this.#chunks.splice(0, Math.min(CHUNKS_A_TURN, room)));
+  }
+
+  get #backlog(): number {
+    return this.#questions.length + this.#chunks.length;
   }
 
   #flush(): void {
     this.#flushing = false;
     const turns = this.#turns;
     const { breaker, connection } = this.#standing;
-    const requests = this.#cut(this.#take());
+    const requests = this.#take();
     if (requests.length === 0) return;
+    if (this.#backlog > 0) this.#schedule();
     if (this.#readHost.nodeClock.due(turns.clock.now())) requests.push(this.#timeQuestion());
     const turn = new Turn(turns, requests, breaker.begin());
     connection.send((client) => turn.send(client));
   }
 
-  // Leaves what may be sent; the rest is told why not.
-  #cut(requests: Request[]): Request[] {
+  // What may be sent, now or in a later turn; the rest is told why not.
+  #admitted(requests: Request[]): Request[] {
     const refusal = this.#standing.refusal();
     if (refusal !== undefined) {
       this.#refuse(requests, refusal);

@@ -17,12 +17,14 @@ import type { PayloadCodec } from './codec.ts';
 import { identityOf, writeEntry } from './entry.ts';
 import type {
   Admit,
+  Budget,
   CacheNode,
   CopyAnswer,
   FillAnswer,
   Greeting,
   Inspection,
   LeaseAnswer,
+  LeaseAsk,
   Life,
   NodeListener,
   NodeState,
@@ -62,8 +64,6 @@ export interface NodeParts {
   readonly breaker?: BreakerTuning;
 }
 
-type LeaseAsk = Parameters<CacheNode['lease']>[1];
-
 export class RedisNode implements CacheNode {
   readonly id: string;
   readonly #clock: Clock;
@@ -99,11 +99,13 @@ export class RedisNode implements CacheNode {
       counters: this.#counters,
     });
     const reads: ReadHost = {
+      clock,
       fenceKey: this.#keys.fence,
       codec,
       nodeClock: this.#nodeClock,
       counters: this.#counters,
       epochs: new EpochMemo(),
+      lastReadMs: 0,
     };
     this.#replies = new ReplyReader(reads);
     this.#outbox = new Outbox({
@@ -187,6 +189,10 @@ export class RedisNode implements CacheNode {
     await this.#standing.connection.close();
   }
 
+  get lastReadMs(): number {
+    return this.#outbox.lastReadMs;
+  }
+
   read(key: string, reader: Reader, position: number): void {
     this.#outbox.read(this.#keys.value(key), reader, position);
   }
@@ -208,34 +214,39 @@ export class RedisNode implements CacheNode {
     const keys = [this.#keys.fence, this.#keys.value(key), this.#keys.lease(key)];
     const rest = [ask.fence, ask.token, Math.ceil(ask.leaseMs)];
     const seen = ask.seen === undefined ? '' : identityOf(ask.seen);
-    const answer = await this.#outbox.script(LEASE, [...keys, ...rest, seen], (r) =>
-      this.#replies.lease(r),
+    const { budget } = ask;
+    const answer = await this.#outbox.script(
+      { script: LEASE, operands: [...keys, ...rest, seen], budget },
+      (reply) => this.#replies.lease(reply),
     );
     // What is there cannot be read by us: it is as if nothing were.
     return (
       answer ??
-      (await this.#outbox.script(LEASE, [...keys, ...rest, SEEN_ANY], (r) =>
-        this.#replies.leaseAnyway(r),
+      (await this.#outbox.script(
+        { script: LEASE, operands: [...keys, ...rest, SEEN_ANY], budget },
+        (reply) => this.#replies.leaseAnyway(reply),
       ))
     );
   }
 
   extendLease(key: string, ask: { token: string; leaseMs: number }): Promise<boolean> {
     const operands = [this.#keys.lease(key), ask.token, Math.ceil(ask.leaseMs)];
-    return this.#outbox.script(EXTEND, operands, (reply) => reply === 1);
+    return this.#outbox.script({ script: EXTEND, operands }, (reply) => reply === 1);
   }
 
   dropLease(key: string, token: string): Promise<void> {
-    return this.#outbox.script(DROP, [this.#keys.lease(key), token], () => undefined);
+    return this.#outbox.script(
+      { script: DROP, operands: [this.#keys.lease(key), token] },
+      () => undefined,
+    );
   }
 
-  fill(
-    key: string,
-    entry: { token: string; payload: Payload; life: Life; fence: string; epoch: number },
-  ): Promise<FillAnswer> {
+  fill(key: string, entry: Parameters<CacheNode['fill']>[1]): Promise<FillAnswer> {
     const keys = [this.#keys.fence, this.#keys.value(key), this.#keys.lease(key)];
     const operands = [...keys, entry.fence, entry.token, ...this.#sealed(entry)];
-    return this.#outbox.script(FILL, operands, (reply) => this.#replies.fill(reply));
+    return this.#outbox.script({ script: FILL, operands, budget: entry.budget }, (reply) =>
+      this.#replies.fill(reply),
+    );
   }
 
   write(
@@ -244,7 +255,7 @@ export class RedisNode implements CacheNode {
   ): Promise<WriteAnswer> {
     const keys = [this.#keys.fence, this.#keys.value(key), this.#keys.lease(key)];
     const operands = [...keys, entry.fence, ...this.#sealed(entry)];
-    return this.#outbox.script(WRITE, operands, (reply) => this.#replies.write(reply));
+    return this.#outbox.script({ script: WRITE, operands }, (reply) => this.#replies.write(reply));
   }
 
   // The entry as it stands on the node, and how long it is to be kept there.
@@ -257,21 +268,27 @@ export class RedisNode implements CacheNode {
 
   remove(key: string, fence: string): Promise<RemoveAnswer> {
     const operands = [this.#keys.fence, this.#keys.value(key), this.#keys.lease(key), fence];
-    return this.#outbox.script(REMOVE, operands, (reply) => this.#replies.remove(reply));
+    return this.#outbox.script({ script: REMOVE, operands }, (reply) =>
+      this.#replies.remove(reply),
+    );
   }
 
   removeLater(key: string, untilMs: number): void {
     this.#removals.add(key, untilMs);
   }
 
-  copy(key: string, fence: string): Promise<CopyAnswer> {
+  copy(key: string, fence: string, budget?: Budget): Promise<CopyAnswer> {
     const operands = [this.#keys.fence, this.#keys.value(key), fence];
-    return this.#outbox.script(COPY, operands, (reply) => this.#replies.copy(reply));
+    return this.#outbox.script({ script: COPY, operands, budget }, (reply) =>
+      this.#replies.copy(reply),
+    );
   }
 
   inspect(key: string): Promise<Inspection> {
     const operands = [this.#keys.value(key), this.#keys.lease(key)];
-    return this.#outbox.script(INSPECT, operands, (reply) => this.#replies.inspection(reply));
+    return this.#outbox.script({ script: INSPECT, operands }, (reply) =>
+      this.#replies.inspection(reply),
+    );
   }
 
   scan(cursor: string, count: number): Promise<{ cursor: string; keys: string[] }> {
@@ -300,7 +317,7 @@ export class RedisNode implements CacheNode {
 
   install(fence: string, document: string): Promise<{ kind: 'installed' } | { kind: 'stale' }> {
     const operands = [this.#keys.fence, this.#keys.document, fence, document];
-    return this.#outbox.script(INSTALL, operands, (reply) => ({
+    return this.#outbox.script({ script: INSTALL, operands }, (reply) => ({
       kind: reply === 1 ? 'installed' : 'stale',
     }));
   }

@@ -29,6 +29,10 @@ export interface TurnHost {
   readonly underWay: Set<Turn>;
   /** Commands that the server has not answered, given up on or not. */
   inFlight: number;
+  /** Those that are waited for still. */
+  awaited: number;
+  /** A turn is over: there may be room for what waits to be sent. */
+  finished(): void;
   /** Something a person should hear of. */
   tell(error: NodeUnavailableError): void;
 }
@@ -55,6 +59,7 @@ export class Turn {
     const host = this.#host;
     for (let at = 0; at < this.#requests.length; at += 1) {
       host.inFlight += 1;
+      host.awaited += 1;
       this.#requests[at]?.send(client).then(
         (reply) => this.#answered(at, reply),
         (error: unknown) => this.#rejected(at, error),
@@ -99,6 +104,7 @@ export class Turn {
     if (request === undefined) return undefined;
     this.#requests[at] = undefined;
     this.#left -= 1;
+    this.#host.awaited -= 1;
     return request;
   }
 
@@ -115,6 +121,7 @@ export class Turn {
   #failAll(error: NodeUnavailableError): void {
     const requests = this.#requests.filter((request) => request !== undefined);
     this.#requests.fill(undefined);
+    this.#host.awaited -= this.#left;
     this.#left = 0;
     for (const request of requests) request.failed(error);
   }
@@ -126,5 +133,6 @@ export class Turn {
     host.counters.latency.record(host.clock.now() - this.#sentAt);
     if (this.#nodeFailed) this.#outcome.fail();
     else this.#outcome.succeed();
+    host.finished();
   }
 }

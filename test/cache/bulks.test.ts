@@ -47,13 +47,13 @@ test('a bulk load of 9,000 missing keys is one call, and all of it is stored', a
 test('a slow node costs a read its timeout once, not once a request', async () => {
   await using proxy = await FaultProxy.start(nodes[0]!.port);
   const cache = await cacheOf('slow', proxy.url);
-  proxy.latency(60);
+  proxy.set({ kind: 'latency', ms: 60 });
   for (const key of ['a', 'b', 'c']) {
     const startedAt = performance.now();
     expect(await cache.getOrSet(key, () => key)).toBe(key);
     expect(performance.now() - startedAt).toBeLessThan(100 + 50);
   }
-  proxy.latency(0);
+  proxy.set({ kind: 'none' });
   // Granted after its asker had gone on without it, it does not stand in anybody's way.
   await eventually(async () => !(await cache.explain('a')).leased, { withinMs: 2_000 });
   await cache.close();

@@ -52,6 +52,7 @@ async function subject(loader: BulkLoader<unknown>, ...keys: string[]): Promise<
       snapshot,
       ticket: 0,
       startedAt: 0,
+      budget: { leftMs: 100 },
     };
     return new Flight({ ...plan, decided: bulk.decided }, control);
   };

@@ -12,6 +12,7 @@
 import { NodeUnavailableError, type Unavailability } from '../../src/errors.ts';
 import type {
   Admit,
+  Budget,
   CacheNode,
   CopyAnswer,
   FillAnswer,
@@ -62,6 +63,8 @@ export class SimulatedNode implements CacheNode {
   #state: NodeState['state'] = 'connecting';
   #run = 0;
   closed = false;
+  /** How long the read took whose answer is being told. */
+  lastReadMs = 0;
 
   constructor(server: SimulatedServer, options: SimulatedNodeOptions) {
     this.id = server.id;
@@ -114,15 +117,19 @@ export class SimulatedNode implements CacheNode {
   }
 
   read(key: string, reader: Reader, position: number): void {
+    const sentAt = this.server.clock.now();
     const look = () => ({ stored: this.server.stored(key), epoch: this.server.epoch() });
     this.#ask(`read ${key}`, look).then(
-      ({ stored, epoch }) => reader.found(position, stored, epoch),
+      ({ stored, epoch }) => {
+        this.lastReadMs = this.server.clock.now() - sentAt;
+        reader.found(position, stored, epoch);
+      },
       (error: NodeUnavailableError) => reader.failed(position, error),
     );
   }
 
   lease(...[key, ask]: Parameters<CacheNode['lease']>): Promise<LeaseAnswer> {
-    return this.#ask(`lease ${key}`, () => this.server.lease(key, ask));
+    return this.#ask(`lease ${key}`, () => this.server.lease(key, ask), ask.budget);
   }
 
   extendLease(...[key, ask]: Parameters<CacheNode['extendLease']>): Promise<boolean> {
@@ -150,8 +157,8 @@ export class SimulatedNode implements CacheNode {
     this.#removals.add(key);
   }
 
-  copy(key: string, fence: string): Promise<CopyAnswer> {
-    return this.#ask(`copy ${key}`, () => this.server.copy(key, fence));
+  copy(key: string, fence: string, budget?: Budget): Promise<CopyAnswer> {
+    return this.#ask(`copy ${key}`, () => this.server.copy(key, fence), budget);
   }
 
   inspect(key: string): Promise<Inspection> {
@@ -180,13 +187,17 @@ export class SimulatedNode implements CacheNode {
     for (const reject of this.#underWay) reject(this.#unavailable('closed'));
   }
 
-  #ask<T>(what: string, act: () => T): Promise<T> {
+  #ask<T>(what: string, act: () => T, budget?: Budget): Promise<T> {
     if (this.closed) return Promise.reject(this.#unavailable('closed'));
     if (this.#state !== 'up') return Promise.reject(this.#unavailable('breaker-open'));
-    return this.#exchange(what, act);
+    if (budget === undefined) return this.#exchange(what, act);
+    const sentAt = this.server.clock.now();
+    return this.#exchange(what, act, budget.leftMs).finally(() => {
+      budget.leftMs -= this.server.clock.now() - sentAt;
+    });
   }
 
-  #exchange<T>(what: string, act: () => T): Promise<T> {
+  #exchange<T>(what: string, act: () => T, leftMs = this.#timeoutMs): Promise<T> {
     this.sent.push(what);
     return new Promise((resolve, reject) => {
       const fail = (error: NodeUnavailableError): void => {
@@ -194,7 +205,7 @@ export class SimulatedNode implements CacheNode {
         this.#underWay.delete(fail);
         reject(error);
       };
-      const timer = this.server.clock.after(this.#timeoutMs, () => {
+      const timer = this.server.clock.after(Math.min(leftMs, this.#timeoutMs), () => {
         fail(this.#unavailable('timeout'));
       });
       this.#underWay.add(fail);
