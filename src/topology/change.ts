@@ -104,6 +104,8 @@ export class TopologyChanger {
       ];
       const after = apply(before, change);
       const joint = this.#jointDocument(from, members, { change, after, options });
+      // From here on it cannot be taken back.
+      options.signal?.throwIfAborted();
       await this.#propose(joint);
       // With no source to go to first, what is set at the new owner has to be
       // out of date nowhere from the first moment on.

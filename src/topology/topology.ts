@@ -6,7 +6,7 @@
  * document wherever one is met, and swaps the snapshot. It does not know what
  * is cached, nor why a ring changes.
  */
-import type { Clock } from '../clock.ts';
+import type { Clock, Timer } from '../clock.ts';
 import { TopologyConflictError } from '../errors.ts';
 import type { ClientOptions } from '../node/address.ts';
 import { epochOf, fenceOf } from '../node/fence.ts';
@@ -58,7 +58,7 @@ export class Topology {
   readonly #nodes = new Map<string, CacheNode>();
   /** Nodes that are to join: admitted only if no other fleet uses them. */
   readonly #candidates = new Set<string>();
-  readonly #retired = new Set<CacheNode>();
+  readonly #retired = new Map<CacheNode, Timer>();
   /** The newest document known; the snapshot follows it as soon as its nodes are connected. */
   #document: TopologyDocument;
   #snapshot: Snapshot;
@@ -163,9 +163,12 @@ export class Topology {
     return this.#refusals.get(id);
   }
 
+  /** Does nothing when the node is a member by now: another process may have added it meanwhile. */
   async dismiss(id: string): Promise<void> {
+    await this.#takingUp;
     this.#candidates.delete(id);
     this.#refusals.delete(id);
+    if (this.#snapshot.nodes.has(id)) return;
     const node = this.#nodes.get(id);
     this.#nodes.delete(id);
     this.#seats.delete(id);
@@ -184,7 +187,8 @@ export class Topology {
 
   async close(): Promise<void> {
     this.#closed = true;
-    const nodes = [...this.#nodes.values(), ...this.#retired];
+    for (const timer of this.#retired.values()) timer.cancel();
+    const nodes = [...this.#nodes.values(), ...this.#retired.keys()];
     await Promise.all(nodes.map((node) => node.close()));
   }
 
@@ -346,11 +350,11 @@ export class Topology {
   #retire(id: string, node: CacheNode): void {
     this.#nodes.delete(id);
     this.#seats.delete(id);
-    this.#retired.add(node);
-    this.#parts.clock.after(RETIRE_AFTER_MS, () => {
+    const timer = this.#parts.clock.after(RETIRE_AFTER_MS, () => {
       this.#retired.delete(node);
       node.close().catch(() => {});
     });
+    this.#retired.set(node, timer);
   }
 }
 
