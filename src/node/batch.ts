@@ -102,6 +102,9 @@ class Chunk implements Request {
   }
 
   answered(reply: unknown): void {
+    if (!Array.isArray(reply) || reply.length !== this.#to - this.#from + 1) {
+      throw new TypeError('MGET was answered with something else');
+    }
     const found = reply as (Buffer | null)[];
     const { epochs, nodeClock } = this.#host;
     const { readers, positions } = this.#reads;

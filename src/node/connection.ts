@@ -137,6 +137,11 @@ export class Connection {
     if (this.ready) this.#watch.start();
   }
 
+  /** Gives this connection up; another one is made by itself. */
+  cut(): void {
+    (this.#client.stream as Socket | undefined)?.destroy(new Error('cut'));
+  }
+
   /**
    * Ends it within QUIT_MS. Does not wait for 'end', which never comes when a
    * reconnect is pending (ioredis issue 1830).

@@ -58,6 +58,25 @@ export function payloadOf(entry: Buffer): Payload {
   return { codec: entry[1]!, flags: entry[2]!, bytes: entry.subarray(HEADER_BYTES) };
 }
 
+/** A class, because V8 under load allocates literals that live for a while among the old objects: see load/reads.ts. */
+class FoundEntry implements Stored {
+  readonly value: unknown;
+  readonly stamp: number;
+  readonly freshUntil: number;
+  readonly freshForMs: number;
+  readonly loadMs: number;
+  readonly bytes: number;
+
+  constructor(value: unknown, entry: Buffer, nodeNow: number) {
+    this.value = value;
+    this.stamp = entry.readUIntBE(STAMP_AT, 6);
+    this.freshUntil = entry.readUIntBE(FRESH_UNTIL_AT, 6);
+    this.freshForMs = this.freshUntil - nodeNow;
+    this.loadMs = entry.readUInt32BE(LOAD_AT);
+    this.bytes = entry.length - HEADER_BYTES;
+  }
+}
+
 /**
  * Undefined for whatever cannot be read, whoever wrote it: a cache must not
  * fail on bytes that an older, newer or foreign program left under its key.
@@ -69,15 +88,7 @@ export function readEntry(entry: Buffer, codec: PayloadCodec, nodeNow: number): 
   try {
     const value = codec.decode(entry[1]!, entry[2]!, entry.subarray(HEADER_BYTES));
     if (value === undefined) return undefined;
-    const freshUntil = entry.readUIntBE(FRESH_UNTIL_AT, 6);
-    return {
-      value,
-      stamp: entry.readUIntBE(STAMP_AT, 6),
-      freshUntil,
-      freshForMs: freshUntil - nodeNow,
-      loadMs: entry.readUInt32BE(LOAD_AT),
-      bytes: entry.length - HEADER_BYTES,
-    };
+    return new FoundEntry(value, entry, nodeNow);
   } catch {
     return undefined;
   }

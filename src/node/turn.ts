@@ -33,6 +33,8 @@ export interface TurnHost {
   awaited: number;
   /** A turn is over: there may be room for what waits to be sent. */
   finished(): void;
+  /** The connection is out of step. */
+  distrust(): void;
   /** Something a person should hear of. */
   tell(error: NodeUnavailableError): void;
 }
@@ -80,7 +82,16 @@ export class Turn {
   #answered(at: number, reply: unknown): void {
     const request = this.#take(at);
     if (request === undefined) return;
-    request.answered(reply);
+    try {
+      request.answered(reply);
+    } catch (error) {
+      // Not what this question is answered with: what comes next may be the
+      // answer to this one, so nothing on this connection can be believed.
+      this.#nodeFailed = true;
+      this.#host.counters.failures += 1;
+      request.failed(this.#host.failures.from(error, 'connection', ' (an answer out of place)'));
+      this.#host.distrust();
+    }
     if (this.#left === 0) this.#finish();
   }
 

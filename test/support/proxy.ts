@@ -21,6 +21,8 @@ export type Fault =
   | { readonly kind: 'half'; readonly bytes: number }
   /** The next answer is not one. */
   | { readonly kind: 'garbage' }
+  /** An answer that nobody asked for stands before the next one: all that follow are out of step. */
+  | { readonly kind: 'stray' }
   /** New connections are accepted and closed at once. */
   | { readonly kind: 'slam' };
 
@@ -28,6 +30,8 @@ interface Link {
   readonly client: Socket;
   readonly server: Socket;
   readonly held: Buffer[];
+  /** When the last answer that is on its way arrives. */
+  dueAt: number;
 }
 
 export class FaultProxy implements AsyncDisposable {
@@ -119,7 +123,7 @@ export class FaultProxy implements AsyncDisposable {
       return;
     }
     const server = createConnection({ port: this.#target, host: '127.0.0.1', noDelay: true });
-    const link: Link = { client, server, held: [] };
+    const link: Link = { client, server, held: [], dueAt: 0 };
     this.#links.add(link);
     const end = (): void => {
       client.destroy();
@@ -139,10 +143,10 @@ export class FaultProxy implements AsyncDisposable {
     switch (fault.kind) {
       case 'none':
       case 'slam':
-        client.write(chunk);
+        deliver(link, chunk, 0);
         return;
       case 'latency':
-        setTimeout(() => client.write(chunk), fault.ms);
+        deliver(link, chunk, fault.ms);
         return;
       case 'hold':
         held.push(chunk);
@@ -151,6 +155,10 @@ export class FaultProxy implements AsyncDisposable {
         this.#fault = { kind: 'none' };
         client.end(chunk.subarray(0, fault.bytes));
         server.destroy();
+        return;
+      case 'stray':
+        this.#fault = { kind: 'none' };
+        client.write(Buffer.concat([Buffer.from('+OK\r\n'), chunk]));
         return;
       case 'garbage':
         this.#fault = { kind: 'none' };
@@ -161,4 +169,12 @@ export class FaultProxy implements AsyncDisposable {
         return;
     }
   }
+}
+
+/** Later, but never before what was sent earlier: TCP keeps the order. */
+function deliver(link: Link, chunk: Buffer, delayMs: number): void {
+  const now = performance.now();
+  link.dueAt = Math.max(link.dueAt, now + delayMs);
+  if (link.dueAt <= now) link.client.write(chunk);
+  else setTimeout(() => link.client.write(chunk), link.dueAt - now);
 }
