@@ -1,7 +1,9 @@
 /** Every benchmark there is, in the order in which all of them are run. */
 
 import type { Bench } from './bench.ts';
+import { memoryHit } from './memory-hit.ts';
+import { reads } from './reads.ts';
 import { rebalance } from './rebalance.ts';
 import { ringLookup } from './ring-lookup.ts';
 
-export const benches: readonly Bench[] = [ringLookup, rebalance];
+export const benches: readonly Bench[] = [ringLookup, memoryHit, reads, rebalance];
