@@ -26,6 +26,8 @@ export class BulkLoad {
   readonly #runner: LoadRunner;
   readonly #loader: BulkLoader<unknown>;
   readonly #undecided = new Set<string>();
+  /** So that what the loader is given does not depend on which node answers first. */
+  readonly #positions = new Map<string, number>();
   #wanted: Wanted[] = [];
 
   constructor(runner: LoadRunner, loader: BulkLoader<unknown>) {
@@ -36,6 +38,7 @@ export class BulkLoad {
   /** To be called for every key before its flight starts. */
   expect(key: string): void {
     this.#undecided.add(key);
+    this.#positions.set(key, this.#positions.size);
   }
 
   readonly decided = (flight: Flight): void => {
@@ -52,7 +55,8 @@ export class BulkLoad {
 
   #loadIfComplete(): void {
     if (this.#undecided.size > 0 || this.#wanted.length === 0) return;
-    const wanted = this.#wanted;
+    const at = ({ flight }: Wanted): number => this.#positions.get(flight.key) ?? 0;
+    const wanted = this.#wanted.sort((a, b) => at(a) - at(b));
     this.#wanted = [];
     this.#load(wanted).catch((error: unknown) => {
       for (const one of wanted) one.reject(error);

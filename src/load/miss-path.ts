@@ -200,15 +200,18 @@ export class MissPath {
 
   /** Stores under the lease, and remembers what was stored. A node that fails here costs the storing only. */
   async #fill(flight: Flight, entry: Filling): Promise<void> {
-    const { counters, topology } = this.#parts;
+    const { clock, counters, topology } = this.#parts;
     const { token, payload, life, value } = entry;
     for (let round = 0; round < SETTLE_ROUNDS; round++) {
       const { snapshot, owner, key, budget } = flight;
       const { fence, epoch } = snapshot;
+      const sentAt = clock.now();
       try {
         const answer = await owner.fill(key, { token, payload, life, fence, epoch, budget });
         if (answer.kind === 'stored' && flight.settings.memory) {
-          this.remember(flight, value, { freshForMs: life.ttlMs, bytes: payload.bytes.length });
+          // Its life began when it was sent.
+          const freshForMs = life.ttlMs - (clock.now() - sentAt);
+          this.remember(flight, value, { freshForMs, bytes: payload.bytes.length });
         }
         if (answer.kind === 'lost') counters.fencedFills++;
         if (answer.kind === 'stored' || answer.kind === 'lost') return;

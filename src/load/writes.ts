@@ -8,6 +8,7 @@
  * other way round, or both at once, a read in between copies the old value
  * over (0.6 to 0.9 % of adversarial schedules).
  */
+import type { Clock } from '../clock.ts';
 import { NodeUnavailableError } from '../errors.ts';
 import type { Memory } from '../memory/memory.ts';
 import type { CacheCounters } from '../metrics/metrics.ts';
@@ -17,6 +18,7 @@ import type { Loader } from './loader.ts';
 import { type EntrySettings, lifeOf } from './settings.ts';
 
 export interface WritesParts {
+  readonly clock: Clock;
   readonly topology: Topology;
   readonly memory: Memory;
   readonly loader: Loader;
@@ -54,8 +56,9 @@ export class Writes {
 
   /** Whether the owner took it. If not, an older value is removed when the owner is back. */
   async set({ key, value, payload }: Prepared, settings: EntrySettings): Promise<boolean> {
-    const { counters, memory, topology } = this.#parts;
+    const { clock, counters, memory, topology } = this.#parts;
     counters.sets++;
+    const startedAt = clock.now();
     const life = lifeOf(settings, value, { loadMs: 0 });
     this.#longestMs = Math.max(this.#longestMs, life.ttlMs + life.staleMs);
     this.#forget(key);
@@ -70,7 +73,8 @@ export class Writes {
     }
     const node = topology.snapshot.owner(hash).id;
     const bytes = payload.bytes.length;
-    const arrival = { node, hash, ticket, forMs: life.ttlMs, bytes };
+    const forMs = life.ttlMs - (clock.now() - startedAt);
+    const arrival = { node, hash, ticket, forMs, bytes };
     // A read that the node answered before this write may have put the older
     // value into memory meanwhile.
     if (!(settings.memory && memory.put(key, value, arrival))) this.#forget(key);
