@@ -62,7 +62,7 @@ export class Flight implements Reader {
   /** Serves the stale value when it runs out. */
   softTimer: Timer | undefined = undefined;
   readonly #control: FlightControl;
-  readonly #decided: ((flight: Flight) => void) | undefined;
+  #decided: ((flight: Flight) => void) | undefined;
   #abort: AbortController | undefined;
   #waiting = 0;
   #resolve!: (value: unknown) => void;
@@ -145,6 +145,13 @@ export class Flight implements Reader {
 
   decided(): void {
     this.#decided?.(this);
+  }
+
+  /** Leaves it to another flight of this key to say whether the work is wanted. */
+  handOver(): ((flight: Flight) => void) | undefined {
+    const decided = this.#decided;
+    this.#decided = undefined;
+    return decided;
   }
 
   #abandon(reason: unknown): void {

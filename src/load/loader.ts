@@ -123,8 +123,8 @@ export class Loader implements FlightControl {
       flight.snapshot.believes(stored, flight.hash)
     ) {
       counters.nodeHits++;
-      this.#finishWith(flight, stored);
       if (isDueEarly(tuning.earlyRefresh, stored)) this.#refreshBehind(flight, stored);
+      this.#finishWith(flight, stored);
       return;
     }
     if (flight.budget !== undefined) flight.budget.leftMs -= flight.owner.lastReadMs;
@@ -202,7 +202,9 @@ export class Loader implements FlightControl {
   #refreshBehind(flight: Flight, stored: Stored): void {
     const { key, work, settings } = flight;
     if (this.#refreshing.has(key)) return;
-    const refresh = this.#flight(key, { work, settings });
+    // In a bulk load, the others wait for this one: it is asked for with them.
+    const decided = flight.handOver();
+    const refresh = this.#flight(key, { work, settings, ...(decided && { decided }) });
     refresh.answered = true;
     refresh.seen = stored;
     refresh.stale = stored;
@@ -213,7 +215,10 @@ export class Loader implements FlightControl {
         if (error instanceof NodeUnavailableError || this.#closed !== undefined) return;
         this.#parts.listener.refreshFailed(key, error);
       })
-      .finally(() => this.#leave(refresh));
+      .finally(() => {
+        this.#leave(refresh);
+        refresh.decided();
+      });
   }
 
   #flight(key: string, call: LoadRequest): Flight {

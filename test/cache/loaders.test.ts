@@ -50,22 +50,31 @@ describe('a loader', () => {
   });
 
   test.each([
-    ['throws at once', new TypeError('sync')],
-    ['throws what is no error', 'a string'],
-    ['throws undefined', undefined],
-    ['throws null', null],
-  ])('that %s rejects with it, gives the lease back, and the next one loads', async (_, thrown) => {
+    ['an error', new TypeError('no')],
+    ['what is no error', 'a string'],
+    ['undefined', undefined],
+    ['null', null],
+  ])('that rejects with %s gives the lease back, and the next one loads', async (_, thrown) => {
     const cache = await open();
     const calls = [1, 2].map(() => {
-      return cache.getOrSet('k', () => {
-        throw thrown;
-      });
+      return cache.getOrSet('k', () => Promise.reject(thrown));
     });
     for (const settled of await Promise.allSettled(calls)) {
       expect(settled).toEqual({ status: 'rejected', reason: thrown });
     }
     await eventually(async () => !(await cache.explain('k')).leased);
     expect(await cache.getOrSet('k', () => 'next')).toBe('next');
+  });
+
+  test('that throws at once rejects, as one that rejects does', async () => {
+    const cache = await open();
+    const failure = new TypeError('sync');
+    const throws = (): number => {
+      throw failure;
+    };
+    await expect(cache.getOrSet('k', throws)).rejects.toBe(failure);
+    await expect(cache.getOrSetMany(['k'], throws as never)).rejects.toBe(failure);
+    expect(await cache.getOrSet('k', () => 1)).toBe(1);
   });
 
   test('that returns undefined is believed for this time, and nothing is stored', async () => {
