@@ -137,7 +137,9 @@ export class RingCache implements KeyedCache, AsyncDisposable {
     for (const [key, held] of values) {
       if (held !== undefined) continue;
       const call = { work: bulk.work, settings, decided: bulk.decided };
-      values.set(key, loads.get(key, call).join(options?.signal));
+      const flight = loads.get(key, call);
+      runner.hasten(flight);
+      values.set(key, flight.join(options?.signal));
     }
     return (await Promise.all(keys.map((key) => values.get(key)))) as Array<T | undefined>;
   }
@@ -324,9 +326,11 @@ export class RingCache implements KeyedCache, AsyncDisposable {
             key,
             stale: running.stale?.value,
             signal: running.signal,
+            urgent: running.urgent,
             invoke: loader,
           }),
       });
+      runner.hasten(flight);
       return flight.join(options?.signal);
     } catch (error) {
       return Promise.reject(error);

@@ -29,6 +29,23 @@ export const systemClock: Clock = {
   },
 };
 
+/**
+ * Settles as `work` does, or rejects with `late()` after `ms`. What came while
+ * the event loop was blocked is in time. `work` goes on, and may reject unseen.
+ */
+export function within<T>(
+  work: Promise<T>,
+  ms: number,
+  bound: { readonly clock: Clock; readonly late: () => Error },
+): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const timer = bound.clock.after(Math.max(0, ms), () => {
+      bound.clock.soon(() => reject(bound.late()));
+    });
+    work.then(resolve, reject).finally(() => timer.cancel());
+  });
+}
+
 /** Resolves in `delayMs`, or at once when `signal` aborts; never rejects. */
 export function pause(clock: Clock, delayMs: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve) => {

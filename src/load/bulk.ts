@@ -69,6 +69,8 @@ export class BulkLoad {
     const keys = wanted.map(({ flight }) => flight.key);
     const loaded = await this.#runner.run({
       key: first.flight.key,
+      others: keys.slice(1),
+      urgent: wanted.some(({ flight }) => flight.urgent),
       stale: undefined,
       signal: whenAllAbort(wanted.map(({ flight }) => flight.signal)),
       invoke: (context) => this.#loader([...keys], context),

@@ -53,6 +53,8 @@ export class Flight implements Reader {
   stale: Stored | undefined = undefined;
   /** Whether those who waited have their answer already; what goes on is a refresh. */
   answered = false;
+  /** Whether another load waits for it. */
+  urgent = false;
   /** Whether its loader was called. */
   loading = false;
   /** Whether nobody waits any more, or the cache was closed. */

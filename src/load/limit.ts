@@ -13,8 +13,13 @@ export class Limit {
     return this.#waiting.size;
   }
 
-  /** Resolves when it is this one's turn; each turn has to be given back with `leave`. Rejects when aborted. */
-  enter(signal: AbortSignal): Promise<void> {
+  /**
+   * Resolves when it is this one's turn; each turn has to be given back with
+   * `leave`. Rejects when aborted.
+   *
+   * @param queued Called if it has to wait, with what lets it in at once, over the limit.
+   */
+  enter(signal: AbortSignal, queued?: (jump: () => void) => void): Promise<void> {
     if (signal.aborted) return Promise.reject(signal.reason);
     if (this.#running < this.#most) {
       this.#running++;
@@ -31,10 +36,19 @@ export class Limit {
       };
       this.#waiting.add(takeTurn);
       signal.addEventListener('abort', giveUp, { once: true });
+      queued?.(() => {
+        if (!this.#waiting.delete(takeTurn)) return;
+        this.#running++;
+        takeTurn();
+      });
     });
   }
 
   leave(): void {
+    if (this.#running > this.#most) {
+      this.#running--;
+      return;
+    }
     for (const next of this.#waiting) {
       // The turn is handed over, so nobody who arrives now gets in between.
       this.#waiting.delete(next);

@@ -5,7 +5,7 @@
  * It knows what is to be done for one flight, and nothing of the others.
  */
 import { randomUUID } from 'node:crypto';
-import { type Clock, pause } from '../clock.ts';
+import { type Clock, pause, within } from '../clock.ts';
 import { InvalidValueError, LoadTimeoutError, NodeUnavailableError } from '../errors.ts';
 import type { Memory } from '../memory/memory.ts';
 import type { CacheCounters } from '../metrics/metrics.ts';
@@ -15,7 +15,7 @@ import type { Flight } from './flight.ts';
 import { LeaseKeeper } from './lease-keeper.ts';
 import type { Loaded } from './runner.ts';
 import { type LoadTuning, lifeOf } from './settings.ts';
-import { lookUp, type Sighting, within } from './sighting.ts';
+import { lookUp, type Sighting } from './sighting.ts';
 
 export interface MissParts {
   readonly clock: Clock;
@@ -279,7 +279,8 @@ export class MissPath {
     const budget = flight.budget ?? { leftMs: tuning.nodeTimeoutMs };
     const startedAt = clock.now();
     try {
-      return await within(work, budget.leftMs, { clock, node: flight.owner.id });
+      const late = () => new NodeUnavailableError(flight.owner.id, 'timeout');
+      return await within(work, budget.leftMs, { clock, late });
     } finally {
       budget.leftMs -= clock.now() - startedAt;
     }

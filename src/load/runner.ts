@@ -2,6 +2,7 @@
  * Calls the caller's loader: in its turn, within its time, with its context.
  * Knows nothing of nodes or leases, nor what becomes of the value.
  */
+import { AsyncLocalStorage } from 'node:async_hooks';
 import type { Clock } from '../clock.ts';
 import { type Duration, requireDuration } from '../duration.ts';
 import { LoadTimeoutError } from '../errors.ts';
@@ -40,8 +41,12 @@ export interface Loaded {
 export interface LoadCall {
   readonly key: string;
   readonly stale: unknown;
+  /** In a bulk load, the keys besides `key`. */
+  readonly others?: readonly string[];
   /** Ends the load from outside. */
   readonly signal: AbortSignal;
+  /** Another load waits for it: it does not wait for a turn. */
+  readonly urgent?: boolean;
   readonly invoke: (context: LoadContext) => unknown;
 }
 
@@ -50,6 +55,10 @@ export class LoadRunner {
   readonly #counters: CacheCounters;
   readonly #timeoutMs: number;
   readonly #limit: Limit;
+  /** Set within the loaders that run. */
+  readonly #loading = new AsyncLocalStorage<true>();
+  /** What lets the load of a key in that waits for its turn. */
+  readonly #jumps = new Map<string, () => void>();
 
   constructor(clock: Clock, counters: CacheCounters, tuning: LoadTuning) {
     this.#clock = clock;
@@ -62,6 +71,18 @@ export class LoadRunner {
     return this.#limit.waiting;
   }
 
+  /**
+   * To be called with what a caller is going to wait for. If the caller is a
+   * loader itself, that does not wait for a turn: the loader has one, and keeps
+   * it. A hundred pages that each load a product would wait for turns that they
+   * have themselves, until their time is over.
+   */
+  hasten(flight: { readonly key: string; urgent: boolean }): void {
+    if (this.#loading.getStore() === undefined) return;
+    flight.urgent = true;
+    this.#jumps.get(flight.key)?.();
+  }
+
   /** @throws What the loader throws; LoadTimeoutError; the reason of `call.signal`. */
   async run(call: LoadCall): Promise<Loaded> {
     const control = new AbortController();
@@ -72,7 +93,7 @@ export class LoadRunner {
       control.abort(new LoadTimeoutError(call.key, this.#timeoutMs));
     });
     try {
-      await this.#limit.enter(control.signal);
+      await this.#enter(call, control.signal);
       try {
         // Aborted between the turn and here: its event has passed, and a loader that hangs would keep the turn.
         control.signal.throwIfAborted();
@@ -94,6 +115,23 @@ export class LoadRunner {
     }
   }
 
+  async #enter(call: LoadCall, signal: AbortSignal): Promise<void> {
+    const keys = [call.key, ...(call.others ?? [])];
+    let jump: (() => void) | undefined;
+    const entered = this.#limit.enter(signal, (letIn) => {
+      jump = letIn;
+      for (const key of keys) this.#jumps.set(key, letIn);
+      if (call.urgent) letIn();
+    });
+    try {
+      await entered;
+    } finally {
+      for (const key of keys) {
+        if (jump !== undefined && this.#jumps.get(key) === jump) this.#jumps.delete(key);
+      }
+    }
+  }
+
   async #call(call: LoadCall, signal: AbortSignal): Promise<Loaded> {
     let store = true;
     let ttlMs: number | undefined;
@@ -110,7 +148,10 @@ export class LoadRunner {
     };
     this.#counters.loads++;
     const startedAt = this.#clock.now();
-    const value = await unlessAborted(async () => call.invoke(context), signal);
+    const value = await unlessAborted(
+      () => this.#loading.run(true, async () => call.invoke(context)),
+      signal,
+    );
     const loadMs = this.#clock.now() - startedAt;
     this.#counters.loadLatency.record(loadMs);
     return { value, store, ttlMs, loadMs };

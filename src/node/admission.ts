@@ -7,7 +7,7 @@
  *
  * Decides nothing itself: that is `Admit`. One runs at a time.
  */
-import type { Clock } from '../clock.ts';
+import { type Clock, within } from '../clock.ts';
 import { NodeUnavailableError } from '../errors.ts';
 import type { Client, Connection } from './connection.ts';
 import { judge } from './failure.ts';
@@ -16,7 +16,6 @@ import type { NodeClock } from './node-clock.ts';
 import { loadScripts, runScript } from './question.ts';
 import type { Removals } from './removals.ts';
 import { DROP, INSTALL, SCRIPTS } from './scripts.ts';
-import { within } from './within.ts';
 
 /** Another process may raise the epoch between greeting and installation. */
 const MAX_ROUNDS = 3;

@@ -1,9 +1,9 @@
 /** The parts that keep time, on a clock that the test moves. */
 import { describe, expect, test } from 'vitest';
+import { within } from '../../src/clock.ts';
 import { HangWatch } from '../../src/node/hang-watch.ts';
 import { NodeClock } from '../../src/node/node-clock.ts';
 import { Removals } from '../../src/node/removals.ts';
-import { within } from '../../src/node/within.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 
 describe('the hang watch', () => {
