@@ -3,7 +3,7 @@
  * checked. What leaves here is complete, in milliseconds, and valid.
  */
 import type { Duration } from './duration.ts';
-import { hideCredentials, InvalidOptionError } from './errors.ts';
+import { InvalidOptionError } from './errors.ts';
 import type { EntrySettings, LoadOptions, LoadTuning } from './load/settings.ts';
 import type { MemoryOptions, MemoryTuning } from './memory/memory.ts';
 import { addressOf } from './node/address.ts';
@@ -173,12 +173,7 @@ function checkDistinct(seats: readonly Seat[]): void {
     const server = serverOf(seat);
     const other = servers.get(server);
     if (other !== undefined) {
-      const path = `nodes.${i}.url`;
-      throw new InvalidOptionError(
-        path,
-        `another server than that of ${other}`,
-        hideCredentials(url),
-      );
+      throw new InvalidOptionError(`nodes.${i}.url`, `another server than that of ${other}`, url);
     }
     servers.set(server, id);
   }

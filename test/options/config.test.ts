@@ -86,6 +86,11 @@ describe('a file', () => {
     expect(error.cause).toBeUndefined();
   });
 
+  test('that is no JSON shows nothing of what is in it, not even its beginning', () => {
+    const error = refusal({ file: fileOf('{ "password": "hunter2", }'), env: {} });
+    expect(inspect(error, { depth: 9 })).not.toContain('hunter2');
+  });
+
   test('with __proto__ in it changes no prototype, and is refused by createCache', () => {
     const file = fileOf(`{"nodes":["redis://h:1"],"__proto__":{"ttl":5}}`);
     const options = loadConfig({ file, env: {} });

@@ -132,6 +132,21 @@ describe('the order of a change', () => {
     expect(told).toEqual(['d:2:installed', 'd:3:installed']);
   });
 
+  // With no source to go to first, what is set at the new owner must be out of date nowhere.
+  test('without warming all nodes are raised before this process uses the new ring', async () => {
+    const fleet = newFleet();
+    const process = await fleet.start(['a', 'b', 'd']);
+    const told = recordInstalls(...['a', 'b', 'd'].map((id) => process.node(id)));
+    const { follow } = process.memory;
+    process.memory.follow = (ownerOf) => {
+      told.push('here');
+      follow.call(process.memory, ownerOf);
+    };
+    await process.changer.change(REMOVE_B, { warm: false });
+    const before = told.slice(0, told.indexOf('here'));
+    expect(new Set(before)).toEqual(new Set(['a:2:installed', 'b:2:installed', 'd:2:installed']));
+  });
+
   // Nobody asks the node that left any more, but a process that has not heard does.
   test.each([true, false])('a node that leaves is raised as well (warm: %s)', async (warm) => {
     const fleet = newFleet();

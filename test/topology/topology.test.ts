@@ -90,14 +90,12 @@ describe('a node that stands', () => {
 
   test('at a higher epoch, and only another node has the document: that is adopted', async () => {
     const fleet = newFleet();
-    const first = await fleet.start(['a', 'b']);
+    const [first, second] = [await fleet.start(['a', 'b']), await fleet.start(['a', 'b'])];
     await (await first.changer.change({ add: [seat('c')], remove: [] })).done;
     // An operation raised it before its copy came.
     fleet.server('a').document = JSON.stringify(documentOf(['a', 'b']));
-    const second = await fleet.create(['b', 'a']);
-    await second.topology.open();
     await second.node('a').readmit();
-    expect(second.topology.snapshot.epoch).toBe(3);
+    expect(second.topology.document.epoch).toBe(3);
     expect(second.node('a').state().state).toBe('up');
   });
 
@@ -268,6 +266,7 @@ describe('after close', () => {
     await refresh(second.topology);
     await second.topology.takeUp(first.topology.document);
     expect(second.topology.snapshot.epoch).toBe(1);
+    expect(second.topology.document.epoch).toBe(1);
     await expect(second.topology.close()).resolves.toBeUndefined();
   });
 
