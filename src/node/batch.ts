@@ -78,6 +78,7 @@ export class Reads {
 }
 
 class Chunk implements Request {
+  readonly large = true;
   readonly #host: ReadHost;
   readonly #reads: Reads;
   readonly #from: number;

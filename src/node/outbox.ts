@@ -144,7 +144,7 @@ export class Outbox {
     if (this.#backlog > 0) this.#schedule();
     if (this.#readHost.nodeClock.due(turns.clock.now())) requests.push(this.#timeQuestion());
     const turn = new Turn(turns, requests, breaker.begin());
-    connection.send((client) => turn.send(client));
+    turn.send(connection);
   }
 
   // What may be sent, now or in a later turn; the rest is told why not.

@@ -1,6 +1,6 @@
 /**
  * All that is sent to a node in one turn of the event loop: one budget timer,
- * one call of the breaker, one piece on the wire, however many requests it is.
+ * one call of the breaker, however many requests it is.
  *
  * A request is told exactly once how it went. Knows nothing of what it asks.
  */
@@ -13,10 +13,17 @@ import { type Failures, judge } from './failure.ts';
 
 /** One command, or a few that are answered together. */
 export interface Request {
+  /** Whether it is written by itself; the others of a turn leave in one piece. */
+  readonly large?: boolean;
   /** Sends it. The promise always settles: the client rejects it when the connection is lost. */
   send(client: Client): Promise<unknown>;
   answered(reply: unknown): void;
   failed(error: NodeUnavailableError): void;
+}
+
+/** Where requests are written; all of one call leave in one piece. */
+export interface Line {
+  send(write: (client: Client) => void): void;
 }
 
 /** What the turns of one node share. */
@@ -57,20 +64,37 @@ export class Turn {
     host.underWay.add(this);
   }
 
-  send(client: Client): void {
+  send(connection: Line): void {
     const host = this.#host;
-    for (let at = 0; at < this.#requests.length; at += 1) {
-      host.inFlight += 1;
-      host.awaited += 1;
-      this.#requests[at]?.send(client).then(
-        (reply) => this.#answered(at, reply),
-        (error: unknown) => this.#rejected(at, error),
-      );
+    // In one piece the server would answer the first batch when it has read the last, and
+    // work in turns with the client: 512 reads in flight then took 1.4 times as long.
+    for (let from = 0; from < this.#requests.length; ) {
+      const to = this.#pieceEnd(from);
+      connection.send((client) => {
+        for (let at = from; at < to; at += 1) this.#sendOne(at, client);
+      });
+      from = to;
     }
     this.#timer = host.clock.after(host.timeoutMs, () => {
       // The loop may have been blocked while the answers came: read them first.
       host.clock.soon(() => this.#expire());
     });
+  }
+
+  #pieceEnd(from: number): number {
+    let to = from + 1;
+    if (this.#requests[from]?.large === true) return to;
+    while (to < this.#requests.length && this.#requests[to]?.large !== true) to += 1;
+    return to;
+  }
+
+  #sendOne(at: number, client: Client): void {
+    this.#host.inFlight += 1;
+    this.#host.awaited += 1;
+    this.#requests[at]?.send(client).then(
+      (reply) => this.#answered(at, reply),
+      (error: unknown) => this.#rejected(at, error),
+    );
   }
 
   /** The node is closed: nobody waits any longer. */
