@@ -5,5 +5,6 @@ import { memoryHit } from './memory-hit.ts';
 import { reads } from './reads.ts';
 import { rebalance } from './rebalance.ts';
 import { ringLookup } from './ring-lookup.ts';
+import { stampede } from './stampede.ts';
 
-export const benches: readonly Bench[] = [ringLookup, memoryHit, reads, rebalance];
+export const benches: readonly Bench[] = [ringLookup, memoryHit, reads, stampede, rebalance];
