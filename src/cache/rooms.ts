@@ -73,7 +73,7 @@ export async function joinRooms(
       valueRefused: (key, error) => events.emit('value:refused', { key, error }),
     },
   });
-  const reads = new Reads(shared);
+  const reads = new Reads({ ...shared, tuning: options.load });
   const writes = new Writes({
     ...shared,
     loader: loads,

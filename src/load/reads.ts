@@ -2,15 +2,19 @@
  * Reads without a loader: fresh values only, one batch per node, and
  * `undefined` whenever a node cannot be asked.
  */
+import type { Clock } from '../clock.ts';
 import { NodeUnavailableError } from '../errors.ts';
 import type { Memory } from '../memory/memory.ts';
 import type { CacheCounters } from '../metrics/metrics.ts';
 import type { Reader, Stored } from '../node/node.ts';
 import type { Snapshot } from '../topology/snapshot.ts';
 import type { Topology } from '../topology/topology.ts';
-import { lookUp } from './sighting.ts';
+import type { LoadTuning } from './settings.ts';
+import { lookUp, within } from './sighting.ts';
 
 export interface ReadsParts {
+  readonly clock: Clock;
+  readonly tuning: Pick<LoadTuning, 'nodeTimeoutMs'>;
   readonly topology: Topology;
   readonly memory: Memory;
   readonly counters: CacheCounters;
@@ -76,7 +80,7 @@ export class Reads {
   accept(question: Question, stored: Stored | undefined, epoch: number): unknown {
     const { snapshot, hash } = question;
     const { counters } = this.#parts;
-    if (epoch < 0 || epoch > snapshot.epoch) return this.#lookAgain(question, epoch < 0);
+    if (epoch < 0 || epoch > snapshot.epoch) return this.#inTime(question, epoch < 0);
     if (stored !== undefined && stored.freshForMs > 0 && snapshot.believes(stored, hash)) {
       counters.nodeHits++;
       this.#remember(question, stored);
@@ -90,6 +94,19 @@ export class Reads {
   missed(): undefined {
     this.#parts.counters.misses++;
     return undefined;
+  }
+
+  /** Taking up another ring may mean to connect a node that hangs: a read does not wait for that. */
+  async #inTime(question: Question, lost: boolean): Promise<unknown> {
+    const { clock, tuning } = this.#parts;
+    const node = question.snapshot.owner(question.hash).id;
+    try {
+      const again = this.#lookAgain(question, lost);
+      return await within(again, tuning.nodeTimeoutMs, { clock, node });
+    } catch (error) {
+      if (!(error instanceof NodeUnavailableError)) throw error;
+      return this.missed();
+    }
   }
 
   async #lookAgain({ key, snapshot: asked }: Question, unknown: boolean): Promise<unknown> {

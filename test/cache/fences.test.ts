@@ -128,6 +128,7 @@ test('a load that ends after one that began later does not remove it from those 
   before.finish('old');
   expect(await early).toBe('old');
   const joined = cache.getOrSet('k', () => 'a third load');
+  expect(cache.stats().coalesced).toBe(1);
   after.finish('new');
   expect(await Promise.all([late, joined])).toEqual(['new', 'new']);
 });

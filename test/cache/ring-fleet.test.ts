@@ -4,7 +4,7 @@ import { TopologyBusyError, TopologyConflictError } from '../../src/index.ts';
 import { eventually } from '../support/eventually.ts';
 import { useFork } from '../support/fork.ts';
 import { command, useNodes } from '../support/nodes.ts';
-import { keyOn, keysOn, seats, useCaches } from './caches.ts';
+import { keyOn, keysOn, seats, timed, useCaches } from './caches.ts';
 
 const nodes = useNodes(4);
 const fork = useFork();
@@ -124,6 +124,28 @@ test('a process that adopts while a node hangs loads nothing of the other nodes'
   expect(loads).toBe(0);
   expect(other.topology.epoch).toBe(3);
 });
+
+test.each(['get', 'getMany', 'getOrSet'] as const)(
+  'a process that adopts a node that hangs does not make a reader wait for it (%s)',
+  async (how) => {
+    const options = { nodes: three(), memory: false as const };
+    const [cache, other] = [await caches.open(options), await caches.open(options)];
+    await (await cache.addNode(nodes[3]!, { warm: false })).done;
+    const key = keyOn(cache, 'node-1');
+    await cache.set(key, 'v');
+    await nodes[3]!.pause();
+    const reads = {
+      get: () => other.get(key),
+      getMany: async () => (await other.getMany([key]))[0],
+      getOrSet: () => other.getOrSet(key, () => 'loaded'),
+    };
+    const { ms, value } = await timed(reads[how]);
+    expect(ms).toBeLessThan(100 + 50);
+    expect(['v', 'loaded', undefined]).toContain(value);
+    await eventually(() => other.topology.epoch === 2);
+    expect(await other.get(key)).toBe('v');
+  },
+);
 
 test('of two processes that change the ring at once, one is told that it has to wait', async () => {
   const caching = [await caches.open({ nodes: three() }), await caches.open({ nodes: three() })];

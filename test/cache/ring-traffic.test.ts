@@ -1,9 +1,11 @@
 /** P7, P3: what is read and written while the ring changes. */
 import { describe, expect, test } from 'vitest';
-import type { RingCache } from '../../src/index.ts';
+import type { ChangeOptions, RingCache, TopologyChange } from '../../src/index.ts';
+import type { LocalNode } from '../../src/local.ts';
 import { eventually } from '../support/eventually.ts';
 import { useFork } from '../support/fork.ts';
 import { command, useNodes } from '../support/nodes.ts';
+import { FaultProxy } from '../support/proxy.ts';
 import { heard, keysOn, useCaches } from './caches.ts';
 import { VersionedTraffic } from './versions.ts';
 
@@ -14,14 +16,17 @@ const caches = useCaches();
 const KEYS = Array.from({ length: 2_000 }, (_, i) => `user:${i}`);
 const IDS = ['node-1', 'node-2', 'node-3'];
 
+/** A budget that a busy machine does not exceed: what is lost here is lost to the change. */
+const PATIENT = { memory: false as const, node: { timeout: '3s' } };
+
 const open = (options: object = {}) => {
-  return caches.open({ nodes: nodes.slice(0, 3), memory: false, ...options });
+  return caches.open({ nodes: nodes.slice(0, 3), ...PATIENT, ...options });
 };
 
 test('a node joins and leaves under the traffic of two processes: no load, no error, no stale epoch', async () => {
   const cache = await open();
   await cache.setMany(KEYS.map((key) => [key, `value of ${key}`]));
-  const app = await caches.openIn(fork, { nodes: nodes.slice(0, 3), memory: false });
+  const app = await caches.openIn(fork, { nodes: nodes.slice(0, 3), ...PATIENT });
   await app.call('startTraffic', KEYS);
   const own = readContinuously(cache);
   const joined = await cache.addNode(nodes[3]!, { keysPerSecond: 1_000 });
@@ -54,6 +59,7 @@ function readContinuously(cache: RingCache) {
       reads += keys.length;
     }
   })();
+  loop.catch(() => undefined); // told by stop()
   return {
     async stop() {
       control.abort();
@@ -120,12 +126,10 @@ describe('a previous owner that hangs during the change', () => {
     const cache = await open({ node: { timeout: 60 }, breaker: { resetTimeout: 100 } });
     await cache.setMany(KEYS.map((key) => [key, 'old']));
     const before = new Set(keysOn(cache, 'node-1', { count: 400, prefix: 'user:' }));
-    await cache.addNode(nodes[3]!, { keysPerSecond: 1, signal: control.signal });
-    for (const key of keysOn(cache, 'node-4', { count: 300, prefix: 'user:' })) {
-      const there = await command(nodes[3]!, 'EXISTS', `${caches.namespace}:v:${key}`);
-      if (before.has(key) && there === ':0\r\n') return { cache, key };
-    }
-    throw new Error('every key has been copied already');
+    await begun((options) => cache.addNode(nodes[3]!, { ...options, signal: control.signal }));
+    const keys = keysOn(cache, 'node-4', { count: 300, prefix: 'user:' });
+    const moving = keys.filter((one) => before.has(one));
+    return { cache, key: await firstAbsent(nodes[3]!, moving) };
   }
 
   test.each(['delete', 'set'] as const)(
@@ -151,6 +155,60 @@ describe('a previous owner that hangs during the change', () => {
     },
   );
 });
+
+// Goal: whoever reads between the two steps of a delete finds nothing to copy.
+// Method: the answer of the owner is held, so that the delete is at its owner
+// and does not go on; the other cache reads then.
+test('a delete goes to the previous owner first: a read in the middle of it copies nothing back', async () => {
+  await using proxy = await FaultProxy.start(nodes[0]!.port);
+  const reader = await open();
+  const seats = [{ id: 'node-1', url: proxy.url }, nodes[1]!, nodes[2]!];
+  const deleter = await caches.open({ ...PATIENT, nodes: seats });
+  await reader.setMany(KEYS.map((key) => [key, 'old']));
+  const leaving = new Set(keysOn(reader, 'node-3', { count: 500, prefix: 'user:' }));
+  const control = new AbortController();
+  const { signal } = control;
+  const change = await begun((options) => reader.removeNode('node-3', { ...options, signal }));
+  const keys = keysOn(reader, 'node-1', { count: 700, prefix: 'user:' });
+  const moving = keys.filter((one) => leaving.has(one));
+  const key = await firstAbsent(nodes[0]!, moving);
+  expect(await deleter.get(key)).toBe('old');
+  expect(deleter.topology).toMatchObject({ epoch: 2, state: 'joint' });
+  proxy.set({ kind: 'hold' });
+  const deleted = deleter.delete(key);
+  await eventually(() => deleter.stats().nodes['node-1']!.inFlight > 0);
+  expect(await reader.getOrSet(key, () => 'loaded')).toBe('loaded');
+  proxy.set({ kind: 'none' });
+  expect(await deleted).toBe(true);
+  expect(await reader.get(key)).toBe('loaded');
+  control.abort();
+  await change.done;
+  await deleter.close();
+});
+
+/** A change of which the first keys have been copied, and whose next ones are far away. */
+async function begun(
+  change: (options: ChangeOptions) => Promise<TopologyChange>,
+): Promise<TopologyChange> {
+  const copied = Promise.withResolvers<void>();
+  const running = await change({
+    keysPerSecond: 1,
+    onProgress: (progress) => {
+      if (progress.copied > 0) copied.resolve();
+    },
+  });
+  await copied.promise;
+  return running;
+}
+
+/** The first of `keys` that `node` does not have yet. */
+async function firstAbsent(node: LocalNode, keys: string[]): Promise<string> {
+  for (const key of keys) {
+    const there = await command(node, 'EXISTS', `${caches.namespace}:v:${key}`);
+    if (there === ':0\r\n') return key;
+  }
+  throw new Error('every key has been copied already');
+}
 
 test('a set during the change removes the value at the previous owner, too', async () => {
   const control = new AbortController();
