@@ -2,7 +2,7 @@
  * Reads without a loader: fresh values only, one batch per node, and
  * `undefined` whenever a node cannot be asked.
  */
-import type { Clock } from '../clock.ts';
+import { type Clock, within } from '../clock.ts';
 import { NodeUnavailableError } from '../errors.ts';
 import type { Memory } from '../memory/memory.ts';
 import type { CacheCounters } from '../metrics/metrics.ts';
@@ -10,7 +10,7 @@ import type { Reader, Stored } from '../node/node.ts';
 import type { Snapshot } from '../topology/snapshot.ts';
 import type { Topology } from '../topology/topology.ts';
 import type { LoadTuning } from './settings.ts';
-import { lookUp, within } from './sighting.ts';
+import { lookUp } from './sighting.ts';
 
 export interface ReadsParts {
   readonly clock: Clock;
@@ -102,7 +102,10 @@ export class Reads {
     const node = question.snapshot.owner(question.hash).id;
     try {
       const again = this.#lookAgain(question, lost);
-      return await within(again, tuning.nodeTimeoutMs, { clock, node });
+      return await within(again, tuning.nodeTimeoutMs, {
+        clock,
+        late: () => new NodeUnavailableError(node, 'timeout'),
+      });
     } catch (error) {
       if (!(error instanceof NodeUnavailableError)) throw error;
       return this.missed();
