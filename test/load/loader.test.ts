@@ -313,6 +313,7 @@ describe('a value past its ttl', () => {
     await clock.advance(400);
     await load.resolve('new');
     expect(await read).toBe('new');
+    expect(clock.pending).toBe(0);
   });
 
   test('is not served beyond staleTtl', async () => {
