@@ -198,6 +198,26 @@ describe('under traffic', () => {
   });
 });
 
+test.each(['get', 'getMany', 'getOrSet', 'set', 'delete'] as const)(
+  'a node that has evicted its epoch is given it back before it is believed (%s)',
+  async (how) => {
+    const cache = await caches.open({ nodes, memory: false });
+    const key = keyOn(cache, 'node-1');
+    await cache.set(key, 'v');
+    await command(nodes[0]!, 'DEL', `${caches.namespace}:e`);
+    const operations = {
+      get: () => cache.get(key),
+      getMany: async () => (await cache.getMany([key]))[0],
+      getOrSet: () => cache.getOrSet(key, () => 'never'),
+      set: () => cache.set(key, 'v'),
+      delete: () => cache.delete(key),
+    };
+    expect(['v', true]).toContain(await operations[how]());
+    expect(await command(nodes[0]!, 'EXISTS', `${caches.namespace}:e`)).toBe(':1\r\n');
+    expect(cache.topology).toMatchObject({ epoch: 1, state: 'stable' });
+  },
+);
+
 test('a set that its node did not take does not leave the older value to be read when it is back', async () => {
   const proxy = await FaultProxy.start(nodes[0]!.port);
   const seats = [{ id: 'node-1', url: proxy.url }, nodes[1]!, nodes[2]!];

@@ -222,6 +222,9 @@ describe('a change that cannot be made', () => {
     await theirs.set('k', 'theirs');
     const cache = await caches.open({ nodes: [nodes[0]!] });
     await refused(cache, () => cache.addNode(nodes[1]!), TopologyConflictError);
+    // Nor is it raised by a fleet that has come further than its own.
+    await (await cache.addNode(nodes[3]!)).done;
+    await refused(cache, () => cache.addNode(nodes[1]!), TopologyConflictError);
     expect(await theirs.get('k')).toBe('theirs');
     expect(theirs.topology).toMatchObject({ epoch: 1, state: 'stable' });
   });
