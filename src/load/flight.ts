@@ -28,8 +28,6 @@ export interface FlightPlan {
   readonly settings: EntrySettings;
   readonly snapshot: Snapshot;
   readonly ticket: number;
-  readonly startedAt: number;
-  readonly budget: Budget | undefined;
   /** Told when it is known whether the work is wanted now: called, or not needed yet, or not at all. */
   readonly decided?: ((flight: Flight) => void) | undefined;
 }
@@ -39,14 +37,15 @@ export class Flight implements Reader {
   readonly hash: number;
   readonly work: Work;
   readonly settings: EntrySettings;
-  readonly startedAt: number;
   readonly ticket: number;
   readonly promise: Promise<unknown>;
   /** Replaced, with the owner, when a node says that it is outdated. */
   snapshot: Snapshot;
   owner: CacheNode;
-  /** The time that nodes have for those who wait here; undefined: each request has its own. */
-  readonly budget: Budget | undefined;
+  /** When it was known to be no hit: a hit needs no clock. */
+  missedAt = 0;
+  /** The time that nodes have from then on for those who wait here; undefined: each request has its own. */
+  budget: Budget | undefined = undefined;
   /** What the node has that is not good enough: the lease is asked for besides it. */
   seen: Stored | undefined = undefined;
   /** What may be served if nothing better comes. */
@@ -75,8 +74,6 @@ export class Flight implements Reader {
     this.hash = plan.hash;
     this.work = plan.work;
     this.settings = plan.settings;
-    this.startedAt = plan.startedAt;
-    this.budget = plan.budget;
     this.ticket = plan.ticket;
     this.snapshot = plan.snapshot;
     this.owner = plan.snapshot.owner(plan.hash);
@@ -147,6 +144,11 @@ export class Flight implements Reader {
 
   decided(): void {
     this.#decided?.(this);
+  }
+
+  /** Whether others are loaded by the same call. */
+  get isOfBulk(): boolean {
+    return this.#decided !== undefined;
   }
 
   /** Leaves it to another flight of this key to say whether the work is wanted. */

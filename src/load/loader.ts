@@ -127,16 +127,24 @@ export class Loader implements FlightControl {
       this.#finishWith(flight, stored);
       return;
     }
-    if (flight.budget !== undefined) flight.budget.leftMs -= flight.owner.lastReadMs;
+    this.#missed(flight, flight.owner.lastReadMs);
     this.#pursue(flight, { stored, epoch });
   }
 
   unavailable(flight: Flight, _error: NodeUnavailableError): void {
+    this.#missed(flight, 0);
     this.#pursue(flight, undefined);
   }
 
   abandoned(flight: Flight): void {
     this.#leave(flight);
+  }
+
+  #missed(flight: Flight, readMs: number): void {
+    const { clock, tuning } = this.#parts;
+    flight.missedAt = clock.now();
+    // A bulk takes this process longer than any node.
+    if (!flight.isOfBulk) flight.budget = { leftMs: tuning.nodeTimeoutMs - readMs };
   }
 
   #finishWith(flight: Flight, stored: Stored): void {
@@ -205,6 +213,7 @@ export class Loader implements FlightControl {
     // In a bulk load, the others wait for this one: it is asked for with them.
     const decided = flight.handOver();
     const refresh = this.#flight(key, { work, settings, ...(decided && { decided }) });
+    this.#missed(refresh, 0);
     refresh.answered = true;
     refresh.seen = stored;
     refresh.stale = stored;
@@ -222,7 +231,7 @@ export class Loader implements FlightControl {
   }
 
   #flight(key: string, call: LoadRequest): Flight {
-    const { topology, memory, clock, tuning } = this.#parts;
+    const { topology, memory } = this.#parts;
     const snapshot = topology.snapshot;
     const hash = snapshot.ring.hash(key);
     return new Flight(
@@ -234,9 +243,6 @@ export class Loader implements FlightControl {
         decided: call.decided,
         snapshot,
         ticket: memory.ticket(hash),
-        startedAt: clock.now(),
-        // A bulk takes this process longer than any node.
-        budget: call.decided === undefined ? { leftMs: tuning.nodeTimeoutMs } : undefined,
       },
       this,
     );

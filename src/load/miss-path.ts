@@ -258,7 +258,7 @@ export class MissPath {
     const { clock, tuning } = this.#parts;
     flight.decidedToWait = true;
     flight.decided();
-    if (clock.now() - flight.startedAt > tuning.timeoutMs) {
+    if (clock.now() - flight.missedAt > tuning.timeoutMs) {
       throw new LoadTimeoutError(flight.key, tuning.timeoutMs);
     }
     await pause(clock, waitMs * (0.75 + Math.random() / 2), flight.signal);

@@ -51,8 +51,6 @@ async function subject(loader: BulkLoader<unknown>, ...keys: string[]): Promise<
       settings: SETTINGS,
       snapshot,
       ticket: 0,
-      startedAt: 0,
-      budget: { leftMs: 100 },
     };
     return new Flight({ ...plan, decided: bulk.decided }, control);
   };
