@@ -62,6 +62,15 @@ export interface EntrySettings {
   readonly memory: boolean;
 }
 
+const ENTRY_OPTIONS: ReadonlySet<string> = new Set([
+  'ttl',
+  'staleTtl',
+  'negativeTtl',
+  'jitter',
+  'memory',
+  'signal',
+] satisfies (keyof EntryOptions)[]);
+
 /** @throws InvalidOptionError */
 export function entrySettings(
   defaults: EntrySettings,
@@ -70,6 +79,14 @@ export function entrySettings(
   if (options === undefined) return defaults;
   if (typeof options !== 'object' || (options as unknown) === null) {
     throw new InvalidOptionError('options', 'an object of options', options);
+  }
+  for (const option of Object.keys(options)) {
+    if (ENTRY_OPTIONS.has(option)) continue;
+    throw new InvalidOptionError(
+      option,
+      'absent: there is no such option',
+      Reflect.get(options, option),
+    );
   }
   const { ttl, staleTtl, negativeTtl, signal } = options;
   const { jitter = defaults.jitter, memory = defaults.memory } = options;

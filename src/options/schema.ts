@@ -243,7 +243,9 @@ function asOptionError(issue: v.BaseIssue<unknown>, under: string): InvalidOptio
   if (inner.type === 'strict_object' && inner.input === undefined && inner.path !== undefined) {
     return new InvalidOptionError(path, 'given', inner.input);
   }
-  return new InvalidOptionError(path || 'options', inner.message, inner.input);
+  // Whatever stands where client options belong may be a password.
+  const given = path.endsWith('redis') ? typeof inner.input : inner.input;
+  return new InvalidOptionError(path || 'options', inner.message, given);
 }
 
 function innermost(issue: v.BaseIssue<unknown>): v.BaseIssue<unknown> {

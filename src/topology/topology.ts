@@ -278,6 +278,9 @@ export class Topology {
 
   #learn(document: TopologyDocument | undefined, adopted = true): void {
     if (document === undefined || document.epoch <= this.#document.epoch || this.#closed) return;
+    // A node of another fleet does not tell this one what to do. At the start the
+    // nodes know better than the configuration which fleet this is.
+    if (this.#document.epoch > 1 && document.origin !== this.#document.origin) return;
     // With other ring options this process would look for every key at another
     // node than the rest of the fleet does.
     const { ring } = this.#snapshot;

@@ -43,6 +43,11 @@ describe('the options of a call', () => {
     expect(entrySettings(DEFAULTS, { ttl: 1_000, negativeTtl: 5 }).negativeTtlMs).toBe(5);
   });
 
+  test('that do not exist are refused by name', () => {
+    const misspelt = { tll: '5m' } as EntryOptions;
+    expect(() => entrySettings(DEFAULTS, misspelt)).toThrow(/^tll must be absent/);
+  });
+
   const durations = [-1, Number.NaN, Number.POSITIVE_INFINITY, 1e18, '10', '5 m', '-1s', '', null];
   const bad: [keyof EntryOptions, unknown][] = [
     ...(['ttl', 'staleTtl', 'negativeTtl'] as const).flatMap((name) =>

@@ -199,6 +199,13 @@ describe('nodes', () => {
     },
   );
 
+  test('what stands where client options belong is not shown: it may be a password', () => {
+    const nodes = [{ id: 'a', url: 'redis://h:1', redis: 'hunter2' as unknown as object }];
+    const error = refusal({ nodes });
+    expect(error.path).toBe('nodes.0.redis');
+    expect(inspect(error)).not.toContain('hunter2');
+  });
+
   test('the same id twice is refused, the id of a URL included', () => {
     expect(refusal({ nodes: [...NODES, { id: 'a', url: 'redis://h:2' }] }).path).toBe('nodes.1.id');
     expect(refusal({ nodes: ['redis://h:1', { id: 'h:1', url: 'redis://i:2' }] }).path).toBe(

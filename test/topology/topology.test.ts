@@ -88,6 +88,18 @@ describe('a node that stands', () => {
     expect(second.node('c').state().state).toBe('up');
   });
 
+  test('at a higher epoch with the document of another fleet does not tell this one what to do', async () => {
+    const fleet = newFleet();
+    const first = await fleet.start(['a', 'b']);
+    await (await first.changer.change({ add: [seat('c')], remove: [] })).done;
+    const before = first.topology.document;
+    const { fingerprint } = first.topology.snapshot.ring.ofSameKind([{ id: 'a' }]);
+    put(fleet.server('a'), documentOf(['a'], { epoch: 9, fingerprint, origin: 'feedbeef' }));
+    await first.node('a').readmit();
+    expect(first.topology.document).toEqual(before);
+    expect(first.node('a').state().state).toBe('down');
+  });
+
   test('at a higher epoch, and only another node has the document: that is adopted', async () => {
     const fleet = newFleet();
     const [first, second] = [await fleet.start(['a', 'b']), await fleet.start(['a', 'b'])];
