@@ -127,6 +127,8 @@ test('a load that ends after one that began later does not remove it from those 
   await after.begun;
   before.finish('old');
   expect(await early).toBe('old');
+  // A turn later the first one has left.
+  await cache.get('another key');
   const joined = cache.getOrSet('k', () => 'a third load');
   expect(cache.stats().coalesced).toBe(1);
   after.finish('new');
