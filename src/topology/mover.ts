@@ -33,11 +33,15 @@ export interface MoveOptions {
 
 export type CopyOutcome =
   | 'copied' // stored at the new owner
-  | 'unneeded' // the owner has it, another process is loading it, or there is nothing valid to copy
+  | 'unneeded' // the owner has it, or there is nothing valid to copy
+  | 'busy' // another one is loading or copying it
   | 'failed'; // a node could not be asked
 
 /** Keys asked for by one SCAN: a step of about 0.2 ms at the server. */
 const SCAN_COUNT = 200;
+/** For a node that was late; together as long as a short outage. */
+const RETRIES = 4;
+const RETRY_PAUSE_MS = 200;
 /** How long a copy may take before its key is given up to whoever wants to load it. */
 const COPY_LEASE_MS = 2_000;
 
@@ -55,6 +59,7 @@ export async function copyKey(key: string, snapshot: Snapshot): Promise<CopyOutc
       // Left over from when it owned the key before: as if nothing were there.
       answer = await owner.lease(key, { ...ask, seen: answer.stored });
     }
+    if (answer.kind === 'busy') return 'busy';
     if (answer.kind !== 'leased') return answer.kind === 'unknown' ? 'failed' : 'unneeded';
     return await copyUnderLease(key, { snapshot, owner, source, hash, token });
   } catch (error) {
@@ -98,38 +103,92 @@ export async function moveKeys(
   snapshot: Snapshot,
   options: MoveOptions,
 ): Promise<{ scanned: number; copied: number; failed: number }> {
-  const progress = { scanned: 0, copied: 0, total: 0 };
-  let failed = 0;
-  const sources = (snapshot.source?.ids ?? []).map((id) => snapshot.nodes.get(id));
-  const present = sources.filter((node) => node !== undefined);
-  for (const size of await Promise.allSettled(present.map((node) => node.size()))) {
-    if (size.status === 'fulfilled') progress.total += size.value;
+  return new Mover(snapshot, options).run();
+}
+
+class Mover {
+  readonly #snapshot: Snapshot;
+  readonly #options: MoveOptions;
+  readonly #pacer: Pacer;
+  readonly #progress: MoveProgress = { scanned: 0, copied: 0, total: 0 };
+  /** To be tried again: a node that was late once is a cold miss for each of them otherwise. */
+  #failed: string[] = [];
+  /** Walks that ended early: nobody knows how many keys were left. */
+  #cutShort = 0;
+
+  constructor(snapshot: Snapshot, options: MoveOptions) {
+    this.#snapshot = snapshot;
+    this.#options = options;
+    this.#pacer = new Pacer(options);
   }
-  const pacer = new Pacer(options);
-  for (const source of present) {
+
+  async run(): Promise<{ scanned: number; copied: number; failed: number }> {
+    const { nodes, source } = this.#snapshot;
+    const sources = (source?.ids ?? []).flatMap((id) => nodes.get(id) ?? []);
+    for (const size of await Promise.allSettled(sources.map((node) => node.size()))) {
+      if (size.status === 'fulfilled') this.#progress.total += size.value;
+    }
+    for (const node of sources) await this.#walk(node);
+    for (let retry = 1; retry <= RETRIES && this.#failed.length > 0; retry++) {
+      await pause(this.#options.clock, retry * RETRY_PAUSE_MS, this.#options.signal);
+      const again = this.#failed.splice(0);
+      for (let at = 0; at < again.length && !this.#aborted; at += SCAN_COUNT) {
+        // What is busy now may be our own: a lease granted when we had given up on it.
+        const late = retry < RETRIES;
+        await this.#copy(again.slice(at, at + SCAN_COUNT), late ? ['failed', 'busy'] : ['failed']);
+      }
+    }
+    const { scanned, copied } = this.#progress;
+    return { scanned, copied, failed: this.#failed.length + this.#cutShort };
+  }
+
+  get #aborted(): boolean {
+    return this.#options.signal?.aborted ?? false;
+  }
+
+  async #walk(source: CacheNode): Promise<void> {
+    const { ring } = this.#snapshot;
     let cursor = '0';
     do {
-      if (options.signal?.aborted) return { ...progress, failed };
-      let keys: string[];
-      try {
-        ({ cursor, keys } = await source.scan(cursor, SCAN_COUNT));
-      } catch (error) {
-        if (!(error instanceof NodeUnavailableError)) throw error;
-        failed++;
-        break;
+      if (this.#aborted) return;
+      const step = await this.#scan(source, cursor);
+      if (step === undefined) {
+        this.#cutShort++;
+        return;
       }
-      progress.scanned += keys.length;
-      const moving = keys.filter((key) => {
-        return snapshot.previousOwner(snapshot.ring.hash(key)) === source;
-      });
-      const outcomes = await Promise.all(moving.map((key) => copyKey(key, snapshot)));
-      progress.copied += outcomes.filter((outcome) => outcome === 'copied').length;
-      failed += outcomes.filter((outcome) => outcome === 'failed').length;
-      options.onProgress(progress);
-      await pacer.take(moving.length);
+      cursor = step.cursor;
+      this.#progress.scanned += step.keys.length;
+      const isMoving = (key: string): boolean =>
+        this.#snapshot.previousOwner(ring.hash(key)) === source;
+      await this.#copy(step.keys.filter(isMoving), ['failed']);
     } while (cursor !== '0');
   }
-  return { ...progress, failed };
+
+  async #scan(
+    source: CacheNode,
+    cursor: string,
+  ): Promise<{ cursor: string; keys: string[] } | undefined> {
+    const { clock, signal } = this.#options;
+    for (let retry = 1; ; retry++) {
+      try {
+        return await source.scan(cursor, SCAN_COUNT);
+      } catch (error) {
+        if (!(error instanceof NodeUnavailableError)) throw error;
+        if (retry > RETRIES || this.#aborted) return undefined;
+        await pause(clock, retry * RETRY_PAUSE_MS, signal);
+      }
+    }
+  }
+
+  async #copy(keys: readonly string[], again: readonly CopyOutcome[]): Promise<void> {
+    const outcomes = await Promise.all(keys.map((key) => copyKey(key, this.#snapshot)));
+    for (const [i, outcome] of outcomes.entries()) {
+      if (outcome === 'copied') this.#progress.copied++;
+      else if (again.includes(outcome)) this.#failed.push(keys[i] ?? '');
+    }
+    this.#options.onProgress(this.#progress);
+    await this.#pacer.take(keys.length);
+  }
 }
 
 /** Spends at most so many keys a second, measured from its start. */
