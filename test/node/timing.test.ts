@@ -66,7 +66,10 @@ describe('the hang watch', () => {
     const blocked = new HangWatch(
       {
         now: () => 0,
-        after: (_, run) => (soon.length === 0 && soon.push(run), { cancel: () => undefined }),
+        after: (_, run) => {
+          if (soon.length === 0) soon.push(run);
+          return { cancel: () => undefined };
+        },
         soon: (run) => soon.push(run),
       },
       300,
