@@ -122,7 +122,7 @@ async function fill(items: ReadonlyMap<string, Item>, get: Subject['get']): Prom
   const entries = [...items];
   for (let from = 0; from < entries.length; from += 1_000) {
     const some = entries.slice(from, from + 1_000);
-    await Promise.all(some.map(([key, item]) => get(key, async () => item)));
+    await Promise.all(some.map(async ([key, item]) => get(key, async () => item)));
   }
 }
 

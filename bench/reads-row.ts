@@ -112,7 +112,7 @@ async function openRow(row: string, urls: readonly string[]): Promise<Subject> {
   if (sharded !== undefined) return sharded(urls);
   const opener = OPENERS[row];
   if (opener === undefined) throw new Error(`no row ${row}`);
-  const subjects = await Promise.all(urls.map(opener));
+  const subjects = await Promise.all(urls.map(async (url) => opener(url)));
   const [only] = subjects;
   if (only !== undefined && subjects.length === 1) return only;
   const ring = await HashRing.create(urls.map((url) => ({ id: new URL(url).host })));
