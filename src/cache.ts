@@ -306,6 +306,7 @@ export class RingCache implements KeyedCache, AsyncDisposable {
 
   async #close(): Promise<void> {
     this.#rooms.loads.close(new ClosedError());
+    await this.#rooms.changer.end();
     await this.#rooms.topology.close();
     // Only now: what was under way might have filled it again.
     this.#memory.clear();

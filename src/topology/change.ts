@@ -9,8 +9,13 @@
  * when all that is done is the previous ring dropped. Ending early costs
  * misses, never a stale read.
  */
-import type { Clock } from '../clock.ts';
-import { InvalidOptionError, NodeUnavailableError, TopologyBusyError } from '../errors.ts';
+import { type Clock, pause } from '../clock.ts';
+import {
+  ClosedError,
+  InvalidOptionError,
+  NodeUnavailableError,
+  TopologyBusyError,
+} from '../errors.ts';
 import type { CacheNode } from '../node/node.ts';
 import { planChange } from '../ring/plan.ts';
 import type { HashRing } from '../ring/ring.ts';
@@ -57,9 +62,17 @@ export interface RingChange {
   readonly remove: readonly string[];
 }
 
+/** For what a change has left to do when its process ends: three rounds to all nodes. */
+const END_MS = 400;
+
+const noop = (): void => undefined;
+
 export class TopologyChanger {
   readonly #topology: Topology;
   readonly #clock: Clock;
+  readonly #ending = new AbortController();
+  /** Settles when the change under way is complete. */
+  #underWay: Promise<void> = Promise.resolve();
   #busy = false;
 
   constructor(topology: Topology, clock: Clock) {
@@ -79,12 +92,27 @@ export class TopologyChanger {
     checkChange(change, from);
     options.signal?.throwIfAborted();
     this.#busy = true;
+    const ends = this.#ending.signal;
+    const signal = options.signal === undefined ? ends : AbortSignal.any([ends, options.signal]);
+    const begun = this.#begin(from, change, { ...options, signal });
+    this.#underWay = begun.then(({ done }) => done).then(noop, noop);
     try {
-      return await this.#begin(from, change, options);
+      return await begun;
     } catch (error) {
       this.#busy = false;
       throw error;
     }
+  }
+
+  /**
+   * Completes the change under way without copying the rest: nobody else goes
+   * on with it, and no other can be made before it is complete. Bounded.
+   */
+  async end(): Promise<void> {
+    this.#ending.abort(new ClosedError());
+    const enough = new AbortController();
+    await Promise.race([this.#underWay, pause(this.#clock, END_MS, enough.signal)]);
+    enough.abort();
   }
 
   async #begin(
