@@ -31,6 +31,8 @@ const noop = (): void => undefined;
 /** A silence that costs the connection while something is waited for: at least this, at least three budgets. */
 const MIN_SILENCE_MS = 300;
 const QUIT_MS = 200;
+/** TCP and TLS, log-in, and the answer that it is ready each have the time to connect. */
+const OPEN_ATTEMPTS = 3;
 
 /** 50, 100, 200 … 1,000 ms, each shortened by up to a half. Never null, which would mean never again. */
 function retryDelayMs(attempt: number): number {
@@ -76,6 +78,7 @@ export class Connection {
   readonly #client: Redis;
   readonly #clock: Clock;
   readonly #secure: boolean;
+  readonly #attemptMs: number;
   readonly #watch: HangWatch;
   #stood = false;
   #closed = false;
@@ -88,6 +91,7 @@ export class Connection {
     const address = addressOf(place);
     this.failures = new Failures(place.id, address.secrets);
     this.#secure = address.secure;
+    this.#attemptMs = tuning.connectTimeoutMs;
     this.#clock = clock;
     const wanted: Record<string, unknown> = {
       keepAlive: 5000,
@@ -114,10 +118,18 @@ export class Connection {
     });
   }
 
-  /** Settles with the first attempt; later ones go on by themselves. Never rejects. */
+  /** Settles with the first attempt, or when it has had its time; later ones go on by themselves. Never rejects. */
   async open(): Promise<void> {
     if (this.#closed || this.#client.status !== 'wait') return;
-    await this.#client.connect().catch(noop);
+    // Bounded from outside: with Sentinels that do not answer, ioredis goes on
+    // asking them without an end.
+    const enough = new AbortController();
+    const connected = this.#client.connect().then(noop, noop);
+    await Promise.race([
+      connected,
+      pause(this.#clock, OPEN_ATTEMPTS * this.#attemptMs, enough.signal),
+    ]);
+    enough.abort();
   }
 
   get ready(): boolean {
