@@ -9,7 +9,7 @@ const TUNING: MemoryTuning = {
 };
 
 /** How many hashes share one ticket. */
-const STRIPE = 16_384;
+const STRIPE = 65_536;
 
 // lru-cache has a clock of its own: `performance`, as it was when it was imported,
 // looked at once a millisecond. It takes a time of 0 for "never".
