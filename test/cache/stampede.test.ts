@@ -88,10 +88,11 @@ test('when the load fails, each process tries in its turn, never two at once', a
 
 test('when the first load fails and the next succeeds, the others get its value', async () => {
   const [first, ...others] = await startApps(3);
-  const failing = first!.call('stampede', {
-    ...{ key: 'cold', callers: 1, at: 0, loadMs: 150, value: 0, failure: 'no' },
-  });
   const cache = await caches.open({ nodes });
+  // Long enough for the others to be started while it runs, on a busy machine too.
+  const failing = first!.call('stampede', {
+    ...{ key: 'cold', callers: 1, at: 0, loadMs: 1_000, value: 0, failure: 'no' },
+  });
   await eventually(async () => (await cache.explain('cold')).leased);
   const results = await ask(others, { loadMs: 30, value: 'second' });
   expect((await failing).errors).toEqual(['no']);
