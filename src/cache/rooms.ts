@@ -63,17 +63,16 @@ export async function joinRooms(
   const { ring } = options;
   const topology = await Topology.create(options.seats, { clock, ring, seat, swapped });
   const encode = (value: unknown) => codec.encode(value);
-  const shared = { clock, topology, memory, counters, encode };
+  const shared = { clock, topology, memory, counters, encode, tuning: options.load };
   const runner = new LoadRunner(clock, counters, options.load);
   const loads = new Loader({
     ...shared,
-    tuning: options.load,
     listener: {
       refreshFailed: (key, error) => events.emit('load:failed', { key, error }),
       valueRefused: (key, error) => events.emit('value:refused', { key, error }),
     },
   });
-  const reads = new Reads({ ...shared, tuning: options.load });
+  const reads = new Reads(shared);
   const writes = new Writes({
     ...shared,
     loader: loads,

@@ -8,17 +8,18 @@
  * other way round, or both at once, a read in between copies the old value
  * over (0.6 to 0.9 % of adversarial schedules).
  */
-import type { Clock } from '../clock.ts';
+import { type Clock, within } from '../clock.ts';
 import { NodeUnavailableError } from '../errors.ts';
 import type { Memory } from '../memory/memory.ts';
 import type { CacheCounters } from '../metrics/metrics.ts';
 import type { CacheNode, Life, Payload } from '../node/node.ts';
 import type { Topology } from '../topology/topology.ts';
 import type { Loader } from './loader.ts';
-import { type EntrySettings, lifeOf } from './settings.ts';
+import { type EntrySettings, type LoadTuning, lifeOf } from './settings.ts';
 
 export interface WritesParts {
   readonly clock: Clock;
+  readonly tuning: Pick<LoadTuning, 'nodeTimeoutMs'>;
   readonly topology: Topology;
   readonly memory: Memory;
   readonly loader: Loader;
@@ -124,14 +125,21 @@ export class Writes {
         if (answer.kind === 'removed' || answer.kind === 'stored') return 'done';
         if (answer.kind === 'refused') return 'refused';
         if (round >= SETTLE_ROUNDS) return { failed: node };
-        if (answer.kind === 'unknown') await node.readmit();
-        else await topology.refresh(snapshot);
+        const news = answer.kind === 'unknown' ? node.readmit() : topology.refresh(snapshot);
+        await this.#inTime(news, node);
       } catch (error) {
         if (!(error instanceof NodeUnavailableError)) throw error;
         this.#forget(key);
         return { failed: node };
       }
     }
+  }
+
+  /** Taking up another ring may mean to connect a node that hangs: a write does not wait for that. */
+  #inTime(news: Promise<void>, node: CacheNode): Promise<void> {
+    const { clock, tuning } = this.#parts;
+    const late = () => new NodeUnavailableError(node.id, 'timeout');
+    return within(news, tuning.nodeTimeoutMs, { clock, late });
   }
 
   #removeLater(key: string, failed: CacheNode): void {

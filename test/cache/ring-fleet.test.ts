@@ -147,6 +147,24 @@ test.each(['get', 'getMany', 'getOrSet'] as const)(
   },
 );
 
+test.each(['set', 'delete'] as const)(
+  'a process that adopts a node that hangs does not make a writer wait for it (%s)',
+  async (how) => {
+    const options = { nodes: three(), memory: false as const };
+    const [cache, other] = [await caches.open(options), await caches.open(options)];
+    await (await cache.addNode(nodes[3]!, { warm: false })).done;
+    const key = keyOn(cache, 'node-1');
+    await cache.set(key, 'v');
+    await nodes[3]!.pause();
+    const write = { set: () => other.set(key, 'w'), delete: () => other.delete(key) }[how];
+    const { ms, value } = await timed(write);
+    expect(ms).toBeLessThan(100 + 50);
+    // What was given up in time is made up for.
+    if (!value) await eventually(async () => (await cache.get(key)) === undefined);
+    else expect(await cache.get(key)).not.toBe('v');
+  },
+);
+
 test('of two processes that change the ring at once, one is told that it has to wait', async () => {
   const caching = [await caches.open({ nodes: three() }), await caches.open({ nodes: three() })];
   const settled = await Promise.allSettled([
