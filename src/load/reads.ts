@@ -6,7 +6,7 @@ import { type Clock, within } from '../clock.ts';
 import { NodeUnavailableError } from '../errors.ts';
 import type { Memory } from '../memory/memory.ts';
 import type { CacheCounters } from '../metrics/metrics.ts';
-import type { Reader, Stored } from '../node/node.ts';
+import type { Budget, Reader, Stored } from '../node/node.ts';
 import type { Snapshot } from '../topology/snapshot.ts';
 import type { Topology } from '../topology/topology.ts';
 import type { LoadTuning } from './settings.ts';
@@ -79,14 +79,17 @@ export class Reads {
    */
   accept(question: Question, stored: Stored | undefined, epoch: number): unknown {
     const { snapshot, hash } = question;
-    const { counters } = this.#parts;
+    const { counters, tuning } = this.#parts;
     if (epoch < 0 || epoch > snapshot.epoch) return this.#inTime(question, epoch < 0);
     if (stored !== undefined && stored.freshForMs > 0 && snapshot.believes(stored, hash)) {
       counters.nodeHits++;
       this.#remember(question, stored);
       return stored.value;
     }
-    if (snapshot.previousOwner(hash) !== undefined) return this.#lookBack(question);
+    if (snapshot.previousOwner(hash) !== undefined) {
+      const leftMs = tuning.nodeTimeoutMs - snapshot.owner(hash).lastReadMs;
+      return this.#lookBack(question, { leftMs });
+    }
     counters.misses++;
     return undefined;
   }
@@ -138,9 +141,9 @@ export class Reads {
   }
 
   /** At the previous owner, uncopied: a read without a loader takes no lease. */
-  async #lookBack({ key, hash, snapshot }: Question): Promise<unknown> {
+  async #lookBack({ key, hash, snapshot }: Question, budget: Budget): Promise<unknown> {
     try {
-      const found = await snapshot.previousOwner(hash)?.copy(key, snapshot.fence);
+      const found = await snapshot.previousOwner(hash)?.copy(key, snapshot.fence, budget);
       if (found?.kind !== 'value' || found.stored.freshForMs <= 0) return this.missed();
       if (!snapshot.believesPrevious(found.stored, hash)) return this.missed();
       this.#parts.counters.nodeHits++;

@@ -6,7 +6,7 @@ import { eventually } from '../support/eventually.ts';
 import { useNodes } from '../support/nodes.ts';
 import { FaultProxy } from '../support/proxy.ts';
 
-const nodes = useNodes(1);
+const nodes = useNodes(2);
 const open: { close(): Promise<void> }[] = [];
 afterAll(() => Promise.all(open.map((one) => one.close())));
 
@@ -56,5 +56,24 @@ test('a slow node costs a read its timeout once, not once a request', async () =
   proxy.set({ kind: 'none' });
   // Granted after its asker had gone on without it, it does not stand in anybody's way.
   await eventually(async () => !(await cache.explain('a')).leased, { withinMs: 2_000 });
+  await cache.close();
+});
+
+// While the ring changes, what the owner lacks is asked of the previous one, in
+// what time is left.
+test('two slow nodes cost a read the same', async () => {
+  await using previous = await FaultProxy.start(nodes[0]!.port);
+  await using owner = await FaultProxy.start(nodes[1]!.port);
+  const cache = await cacheOf('joint', previous.url);
+  await cache.setMany(keys.map((key) => [key, key]));
+  await cache.addNode({ id: 'm', url: owner.url }, { keysPerSecond: 1 });
+  const moved = keys.filter((key) => cache.ownerOf(key) === 'm').slice(-3);
+  for (const proxy of [previous, owner]) proxy.set({ kind: 'latency', ms: 90 });
+  for (const key of moved) {
+    const startedAt = performance.now();
+    expect([key, undefined]).toContain(await cache.get(key));
+    expect(performance.now() - startedAt).toBeLessThan(100 + 50);
+  }
+  for (const proxy of [previous, owner]) proxy.set({ kind: 'none' });
   await cache.close();
 });
