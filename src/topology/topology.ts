@@ -243,7 +243,8 @@ export class Topology {
       return new TopologyConflictError(
         id,
         `serves another list of members under the same epoch ${stands}: ` +
-          'all processes must be started with the same nodes, weights and ring options',
+          'all processes must be started with the same nodes, weights and ring options; ' +
+          'change the ring with addNode and removeNode, or use another namespace',
       );
     }
     this.#learn(found);
