@@ -14,10 +14,14 @@ export abstract class RingCacheError extends Error {
   }
 }
 
+/** Stands for a value that must not be shown. */
+export const UNSHOWN: unique symbol = Symbol('a value that is not shown');
+
 /** Shows a value in a message: short, on one line, without the password of a URL. */
 export function show(value: unknown): string {
   let text: string;
-  if (typeof value === 'string') text = JSON.stringify(hideCredentials(value));
+  if (value === UNSHOWN) text = 'something else (not shown: there may be a password in it)';
+  else if (typeof value === 'string') text = JSON.stringify(hideCredentials(value));
   else if (typeof value === 'function') text = 'a function';
   else if (typeof value === 'bigint') text = `${value}n`;
   else if (Array.isArray(value)) text = `an array of ${value.length}`;

@@ -150,6 +150,8 @@ export function checkChangeOptions(options: unknown): void {
 
 function checkSeat(seat: Seat, path: string): Seat {
   const { id, url, weight, redis } = seat;
+  // Throws for an address that cannot be used, without showing it.
+  addressOf({ ...seat, path: `${path}.url` });
   if (!NAME.test(id)) {
     throw new InvalidOptionError(
       `${path}.id`,
@@ -157,8 +159,6 @@ function checkSeat(seat: Seat, path: string): Seat {
       id,
     );
   }
-  // Throws for an address that cannot be used, without showing it.
-  addressOf(seat);
   return { id, url, weight, redis };
 }
 

@@ -182,17 +182,18 @@ export class Loader implements FlightControl {
         (value) => this.#settle(flight, value),
         (error: unknown) => this.#settleFailure(flight, error),
       )
-      .finally(() => {
-        this.#leave(flight);
-        flight.decided();
-      });
+      .finally(() => flight.decided());
   }
 
+  // Leaving comes before the answer: who is answered and asks again at once
+  // would join this flight, and be told the same error without a load.
   #settle(flight: Flight, value: unknown): void {
+    this.#leave(flight);
     if (!flight.answered) flight.answer(value);
   }
 
   #settleFailure(flight: Flight, error: unknown): void {
+    this.#leave(flight);
     if (this.#closed !== undefined) flight.fail(this.#closed);
     else if (flight.answered) this.#parts.listener.refreshFailed(flight.key, error);
     else if (flight.stale !== undefined) {

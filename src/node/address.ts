@@ -3,7 +3,7 @@
  * of the Redis client. Knows which parts of them are secret.
  */
 import type { ConnectionOptions as TlsOptions } from 'node:tls';
-import { InvalidOptionError } from '../errors.ts';
+import { InvalidOptionError, UNSHOWN } from '../errors.ts';
 
 /**
  * Options of the Redis client (ioredis) for one node, beside its address: TLS,
@@ -26,6 +26,8 @@ export interface ClientOptions {
 }
 
 export interface Place {
+  /** What the address is called in the options, for messages. */
+  readonly path?: string;
   readonly id: string;
   readonly url: string;
   readonly redis?: ClientOptions | undefined;
@@ -101,9 +103,9 @@ function decode(place: Place, text: string): string {
 
 function badAddress(place: Place): InvalidOptionError {
   return new InvalidOptionError(
-    `nodes.${place.id}.url`,
+    place.path ?? `nodes.${place.id}.url`,
     'redis://[user:password@]host[:port][/db], rediss://… or unix:///path/to/socket[?db=n], with reserved characters percent-encoded',
     // Not the URL: it is broken, so nobody knows where in it the password stands.
-    'something else',
+    UNSHOWN,
   );
 }

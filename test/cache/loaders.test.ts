@@ -29,6 +29,16 @@ describe('a loader', () => {
     expect(told?.signal.aborted).toBe(false);
   });
 
+  // In the very turn in which the first caller is told of the error.
+  test('that failed is called again for whoever asks again at once', async () => {
+    const cache = await open();
+    const failing = cache.getOrSet('again', () => Promise.reject(new Error('boom')));
+    const next = failing.catch(() => cache.getOrSet('again', () => 'loaded'));
+    expect(await next).toBe('loaded');
+    const skipped = cache.getOrSet('more', () => undefined);
+    expect(await skipped.then(() => cache.getOrSet('more', () => 'loaded'))).toBe('loaded');
+  });
+
   test('may set another ttl, or say that the value is not to be stored', async () => {
     const cache = await open({ ttl: '1h' });
     await cache.getOrSet('short', ({ setTtl }) => {

@@ -183,7 +183,17 @@ describe('nodes', () => {
     ]);
   });
 
-  test.each(['redis://[::1]:6379', 'unix:///run/redis.sock', 'cache-1:6379', '', 'nonsense'])(
+  test.each(['cache-1:6379', '', 'nonsense', 'redis://u:hunter2@h:port'])(
+    '%s is no address, which is said before that it has no id, without showing it',
+    (url) => {
+      const error = refusal({ nodes: [url] });
+      expect(error.path).toBe('nodes.0.url');
+      expect(error.message).toContain('redis://');
+      expect(inspect(error)).not.toContain('hunter2');
+    },
+  );
+
+  test.each(['redis://[::1]:6379', 'unix:///run/redis.sock'])(
     '%s alone cannot be an id, and the message says what to write',
     (url) => {
       const error = refusal({ nodes: [url] });
@@ -311,7 +321,7 @@ test('what leaves is complete and in milliseconds', () => {
 describe('what addNode and a change take', () => {
   test.each([
     [{ id: 'a b', url: URL_A }, 'node.id'],
-    [{ id: 'a', url: 'nonsense' }, 'nodes.a.url'],
+    [{ id: 'a', url: 'nonsense' }, 'node.url'],
     [{ id: 'a', url: URL_A, weight: 0 }, 'node.weight'],
     [{ id: 'a', url: URL_A, wait: 1 }, 'node.wait'],
     [undefined, 'node'],
