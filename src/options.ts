@@ -9,7 +9,8 @@ import type { MemoryOptions, MemoryTuning } from './memory/memory.ts';
 import { addressOf } from './node/address.ts';
 import type { Codec } from './node/codec.ts';
 import type { BreakerTuning, NodeTuning } from './node/tuning.ts';
-import { cacheSchema, changeSchema, NAME, NAME_RULE, nodeSchema, parse } from './options/schema.ts';
+import { cacheSchema, changeSchema, nodeSchema, parse } from './options/schema.ts';
+import { NAME, NAME_RULE } from './ring/members.ts';
 import type { RingTuning, Seat } from './topology/topology.ts';
 
 export interface NodeOptions {

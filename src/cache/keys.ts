@@ -1,5 +1,6 @@
 /** What a key may be, and what the name of a namespace. */
 import { InvalidKeyError, InvalidOptionError } from '../errors.ts';
+import { NAME, NAME_RULE } from '../ring/members.ts';
 
 export const MAX_KEY_BYTES = 1_024;
 /** A UTF-16 unit is at most 3 bytes of UTF-8: shorter keys need not be measured. */
@@ -27,12 +28,10 @@ export function checkKeys(keys: unknown): asserts keys is string[] {
   for (const key of keys) checkKey(key);
 }
 
-const NAMESPACE = /^[A-Za-z0-9._:-]{1,64}$/;
-
 /** What stands before the keys of a namespace. @throws InvalidOptionError */
 export function namespacePrefix(name: unknown): string {
-  if (typeof name === 'string' && NAMESPACE.test(name)) return `${name}:`;
-  throw new InvalidOptionError('name', '1 to 64 characters of A-Z a-z 0-9 . _ : -', name);
+  if (typeof name === 'string' && NAME.test(name)) return `${name}:`;
+  throw new InvalidOptionError('name', NAME_RULE, name);
 }
 
 function kindOf(key: unknown): string {

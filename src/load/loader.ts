@@ -17,24 +17,14 @@
  *
  * Redis never makes a read fail, nor wait longer than the node's timeout.
  */
-import type { Clock } from '../clock.ts';
 import { type InvalidValueError, NodeUnavailableError } from '../errors.ts';
-import type { Memory } from '../memory/memory.ts';
-import type { CacheCounters } from '../metrics/metrics.ts';
-import type { Payload, Stored } from '../node/node.ts';
-import type { Topology } from '../topology/topology.ts';
+import type { Stored } from '../node/node.ts';
 import { Flight, type FlightControl, type Work } from './flight.ts';
-import { MissPath } from './miss-path.ts';
-import { type EntrySettings, isDueEarly, type LoadTuning } from './settings.ts';
+import { type MissParts, MissPath } from './miss-path.ts';
+import { type EntrySettings, isDueEarly } from './settings.ts';
 import type { Sighting } from './sighting.ts';
 
-export interface LoaderParts {
-  readonly clock: Clock;
-  readonly topology: Topology;
-  readonly memory: Memory;
-  readonly counters: CacheCounters;
-  readonly tuning: LoadTuning;
-  readonly encode: (value: unknown) => Payload;
+export interface LoaderParts extends Omit<MissParts, 'valueRefused' | 'offerStale'> {
   readonly listener: LoadListener;
 }
 

@@ -10,7 +10,7 @@ import { MEMORY_DEFAULTS } from '../memory/memory.ts';
 import type { ClientOptions } from '../node/address.ts';
 import type { Codec } from '../node/codec.ts';
 import { BREAKER_DEFAULTS, NODE_DEFAULTS } from '../node/tuning.ts';
-import { RING_DEFAULTS } from '../ring/members.ts';
+import { NAME, NAME_RULE, RING_DEFAULTS } from '../ring/members.ts';
 
 export const CACHE_DEFAULTS = {
   namespace: 'ringcache',
@@ -19,8 +19,6 @@ export const CACHE_DEFAULTS = {
   compress: false,
 } as const;
 
-export const NAME = /^[A-Za-z0-9._:-]{1,64}$/;
-export const NAME_RULE = '1 to 64 characters of A-Z a-z 0-9 . _ : -';
 const MINUTE_MS = 60_000;
 
 function duration(range: { least: number; most?: number }) {

@@ -44,7 +44,9 @@ export const RING_DEFAULTS: RingSettings = { points: 512, placement: 'xxh32' };
 /** What a caller without types may pass. */
 type Unchecked<T> = { readonly [Field in keyof T]?: unknown } | null | undefined;
 
-const ID = /^[A-Za-z0-9._:-]{1,64}$/;
+/** What a node may be called; a namespace too. */
+export const NAME = /^[A-Za-z0-9._:-]{1,64}$/;
+export const NAME_RULE = '1 to 64 characters of A-Z a-z 0-9 . _ : -';
 const MAX_POINTS = 65_536;
 // Owners are kept in 16 bits.
 const MAX_NODES = 65_535;
@@ -71,8 +73,8 @@ export function checkMember(node: Unchecked<RingNode>, path: string): Member {
     throw new InvalidOptionError(path, 'an object with an id', node);
   }
   const { id, weight = 1 } = node;
-  if (typeof id !== 'string' || !ID.test(id)) {
-    throw new InvalidOptionError(`${path}.id`, '1 to 64 of A-Z a-z 0-9 . _ : -', id);
+  if (typeof id !== 'string' || !NAME.test(id)) {
+    throw new InvalidOptionError(`${path}.id`, NAME_RULE, id);
   }
   // Written so that NaN fails too.
   if (typeof weight !== 'number' || !(weight >= 0.1 && weight <= 100)) {

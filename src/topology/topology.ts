@@ -181,10 +181,6 @@ export class Topology {
     await this.#takingUp;
   }
 
-  seatOf(id: string): Seat | undefined {
-    return this.#seats.get(id);
-  }
-
   async close(): Promise<void> {
     this.#closed = true;
     for (const timer of this.#retired.values()) timer.cancel();

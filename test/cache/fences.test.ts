@@ -99,7 +99,8 @@ describe.each(['this', 'another'] as const)('by %s process, during a load', (who
   });
 });
 
-test('who asks after a delete does not join the load that began before it', async () => {
+/** A load under way when a delete came, and one that began after it. */
+async function loadsAroundADelete() {
   const cache = await caches.open({ nodes });
   const before = new Held<string>();
   const early = cache.getOrSet('k', before.loader);
@@ -108,6 +109,11 @@ test('who asks after a delete does not join the load that began before it', asyn
   const after = new Held<string>();
   const late = cache.getOrSet('k', after.loader);
   await after.begun;
+  return { cache, before, early, after, late };
+}
+
+test('who asks after a delete does not join the load that began before it', async () => {
+  const { cache, before, early, after, late } = await loadsAroundADelete();
   after.finish('new');
   expect(await late).toBe('new');
   before.finish('old');
@@ -117,14 +123,7 @@ test('who asks after a delete does not join the load that began before it', asyn
 });
 
 test('a load that ends after one that began later does not remove it from those under way', async () => {
-  const cache = await caches.open({ nodes });
-  const before = new Held<string>();
-  const early = cache.getOrSet('k', before.loader);
-  await before.begun;
-  await cache.delete('k');
-  const after = new Held<string>();
-  const late = cache.getOrSet('k', after.loader);
-  await after.begun;
+  const { cache, before, early, after, late } = await loadsAroundADelete();
   before.finish('old');
   expect(await early).toBe('old');
   // A turn later the first one has left.

@@ -1,6 +1,6 @@
 /** P7: several processes, of which one changes the ring, and the others have not heard of it. */
 import { describe, expect, test } from 'vitest';
-import { TopologyBusyError, TopologyConflictError } from '../../src/index.ts';
+import { type RingCache, TopologyBusyError, TopologyConflictError } from '../../src/index.ts';
 import { eventually } from '../support/eventually.ts';
 import { useFork } from '../support/fork.ts';
 import { command, useNodes } from '../support/nodes.ts';
@@ -125,15 +125,21 @@ test('a process that adopts while a node hangs loads nothing of the other nodes'
   expect(other.topology.epoch).toBe(3);
 });
 
+/** A ring of four, and a process that has not heard of the fourth, which hangs. */
+async function aboutToAdopt(): Promise<{ cache: RingCache; other: RingCache; key: string }> {
+  const options = { nodes: three(), memory: false as const };
+  const [cache, other] = [await caches.open(options), await caches.open(options)];
+  await (await cache.addNode(nodes[3]!, { warm: false })).done;
+  const key = keyOn(cache, 'node-1');
+  await cache.set(key, 'v');
+  await nodes[3]!.pause();
+  return { cache, other, key };
+}
+
 test.each(['get', 'getMany', 'getOrSet'] as const)(
   'a process that adopts a node that hangs does not make a reader wait for it (%s)',
   async (how) => {
-    const options = { nodes: three(), memory: false as const };
-    const [cache, other] = [await caches.open(options), await caches.open(options)];
-    await (await cache.addNode(nodes[3]!, { warm: false })).done;
-    const key = keyOn(cache, 'node-1');
-    await cache.set(key, 'v');
-    await nodes[3]!.pause();
+    const { other, key } = await aboutToAdopt();
     const reads = {
       get: () => other.get(key),
       getMany: async () => (await other.getMany([key]))[0],
@@ -150,12 +156,7 @@ test.each(['get', 'getMany', 'getOrSet'] as const)(
 test.each(['set', 'delete'] as const)(
   'a process that adopts a node that hangs does not make a writer wait for it (%s)',
   async (how) => {
-    const options = { nodes: three(), memory: false as const };
-    const [cache, other] = [await caches.open(options), await caches.open(options)];
-    await (await cache.addNode(nodes[3]!, { warm: false })).done;
-    const key = keyOn(cache, 'node-1');
-    await cache.set(key, 'v');
-    await nodes[3]!.pause();
+    const { cache, other, key } = await aboutToAdopt();
     const write = { set: () => other.set(key, 'w'), delete: () => other.delete(key) }[how];
     const { ms, value } = await timed(write);
     expect(ms).toBeLessThan(100 + 50);

@@ -280,7 +280,7 @@ describe('a change is refused, and nothing is changed,', () => {
     const process = await fleet.start(['a', 'b'], down('c'));
     await expect(process.changer.change(ADD_C)).rejects.toThrow(NodeUnavailableError);
     expect(process.node('c').closed).toBe(true);
-    expect(process.topology.seatOf('c')).toBeUndefined();
+    expect(process.topology.snapshot.nodes.has('c')).toBe(false);
     expect(fleet.server('a').epoch()).toBe(1);
   });
 
