@@ -56,7 +56,7 @@ export async function joinRooms(
     memory.follow((key) => snapshot.ring.owner(key));
     events.emit(adopted ? 'topology:adopted' : 'topology:changed', {
       epoch: snapshot.epoch,
-      state: snapshot.source === undefined ? 'stable' : 'joint',
+      state: snapshot.state,
       nodes: [...snapshot.ring.ids],
     });
   };

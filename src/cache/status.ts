@@ -40,7 +40,7 @@ export interface Stats extends Readonly<Omit<CacheCounters, 'loadLatency'>> {
 export function topologyStatusOf(snapshot: Snapshot): TopologyStatus {
   return {
     epoch: snapshot.epoch,
-    state: stateOf(snapshot),
+    state: snapshot.state,
     fingerprint: snapshot.ring.fingerprint,
     nodes: statusOf(snapshot),
   };
@@ -90,10 +90,6 @@ export async function explain(key: string, rooms: Rooms): Promise<Explanation> {
     leaseLeftMs: seen?.leaseLeftMs ?? 0,
     breaker: owner.state().breaker,
   };
-}
-
-export function stateOf(snapshot: Snapshot): 'stable' | 'joint' {
-  return snapshot.source === undefined ? 'stable' : 'joint';
 }
 
 /** Also the nodes that are leaving: they have no share any more. */

@@ -56,6 +56,11 @@ export class Snapshot {
     this.#sources = this.source === undefined ? [] : this.source.ids.map((id) => this.#node(id));
   }
 
+  /** `joint` while a change is under way. */
+  get state(): 'stable' | 'joint' {
+    return this.source === undefined ? 'stable' : 'joint';
+  }
+
   /** The node that owns the keys of this hash. Hot path. */
   owner(hash: number): CacheNode {
     return this.#owners[this.ring.indexAt(hash)]!;
