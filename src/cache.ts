@@ -4,8 +4,12 @@
  * Checks what comes in, answers from memory what it can without waiting, and
  * hands the rest on. How keys are placed, loaded and stored is decided below.
  */
-import { checkKey, checkKeys, namespacePrefix } from './cache/keys.ts';
-import { type Explanation, type KeyedCache, NamespacedCache } from './cache/namespaced.ts';
+import {
+  type Explanation,
+  type KeyedCache,
+  NamespacedCache,
+  namespacePrefix,
+} from './cache/namespaced.ts';
 import { joinRooms, type Rooms } from './cache/rooms.ts';
 import {
   explain,
@@ -17,9 +21,11 @@ import {
 import { systemClock } from './clock.ts';
 import { ClosedError, InvalidOptionError } from './errors.ts';
 import type { CacheEvents } from './events.ts';
+import { checkKey, checkKeys } from './keys.ts';
 import { BulkLoad, type BulkLoader } from './load/bulk.ts';
 import type { Loader } from './load/runner.ts';
 import { type EntryOptions, type EntrySettings, entrySettings } from './load/settings.ts';
+import type { Locks } from './lock/locks.ts';
 import type { Memory } from './memory/memory.ts';
 import type { CacheCounters } from './metrics/metrics.ts';
 import { loadMsgpack, PayloadCodec } from './node/codec.ts';
@@ -79,7 +85,7 @@ export class RingCache implements KeyedCache, AsyncDisposable {
     try {
       await rooms.topology.open();
     } catch (error) {
-      await rooms.topology.close();
+      await rooms.end();
       throw error;
     }
     return new RingCache(rooms);
@@ -272,6 +278,11 @@ export class RingCache implements KeyedCache, AsyncDisposable {
     return this.#rooms.topology.snapshot.ring.owner(key);
   }
 
+  /** Locks on the nodes of the cache, in its namespace. Cache nodes may evict them: see docs/locks.md. */
+  get locks(): Locks {
+    return this.#rooms.locks.service;
+  }
+
   stats(): Stats {
     return statsOf(this.#rooms);
   }
@@ -306,8 +317,7 @@ export class RingCache implements KeyedCache, AsyncDisposable {
 
   async #close(): Promise<void> {
     this.#rooms.loads.close(new ClosedError());
-    await this.#rooms.changer.end();
-    await this.#rooms.topology.close();
+    await this.#rooms.end();
     // Only now: what was under way might have filled it again.
     this.#memory.clear();
   }

@@ -11,6 +11,11 @@ export interface Timer {
 export interface Clock {
   /** Monotonic milliseconds with a fraction. Only differences mean something. */
   now(): number;
+  /**
+   * Milliseconds since 1970 as the host tells them: may jump, and goes on while
+   * the host sleeps, when the monotonic time may stand still.
+   */
+  wall(): number;
   /** Runs `run` once, not earlier than in `delayMs`. The timer does not keep the process alive. */
   after(delayMs: number, run: () => void): Timer;
   /** Runs `run` after the I/O of this turn of the event loop. */
@@ -19,6 +24,7 @@ export interface Clock {
 
 export const systemClock: Clock = {
   now: () => performance.now(),
+  wall: () => Date.now(),
   after(delayMs, run) {
     const timer = setTimeout(run, delayMs);
     timer.unref();

@@ -50,13 +50,13 @@ export class InvalidOptionError extends RingCacheError {
   }
 }
 
-/** A key is not a string of 1 to 1,024 bytes of well-formed UTF-8. Thrown before any I/O. */
+/** A key, or the name of a lock, is not a string of 1 to 1,024 bytes of well-formed UTF-8. Thrown before any I/O. */
 export class InvalidKeyError extends RingCacheError {
   readonly code = 'RINGCACHE_INVALID_KEY';
 
-  constructor(why: string, given: unknown) {
+  constructor(why: string, given: unknown, what = 'a key') {
     super(
-      `a key must be a well-formed string of 1 to 1024 bytes of UTF-8: ${why} (${show(given)})`,
+      `${what} must be a well-formed string of 1 to 1024 bytes of UTF-8: ${why} (${show(given)})`,
     );
   }
 }
@@ -135,5 +135,115 @@ export class ClosedError extends RingCacheError {
 
   constructor(what = 'the cache') {
     super(`${what} is closed`);
+  }
+}
+
+/** The base of what locks reject with. Nothing is held then. */
+export abstract class LockError extends RingCacheError {
+  /** The name of the lock. */
+  readonly lock: string;
+
+  constructor(lock: string, message: string, options?: ErrorOptions) {
+    super(`lock ${show(lock)} ${message}`, options);
+    this.lock = lock;
+  }
+}
+
+/** Somebody else held the lock until the wait was over. */
+export class LockTimeoutError extends LockError {
+  readonly code = 'RINGCACHE_LOCK_TIMEOUT';
+  readonly waitedMs: number;
+  /** What is left of the holder's time, if it is neither renewed nor released; at least 1. */
+  readonly retryAfterMs: number;
+
+  constructor(lock: string, waitedMs: number, retryAfterMs: number) {
+    super(
+      lock,
+      `is held by another: not acquired within ${Math.round(waitedMs)} ms ` +
+        `(what is left of the holder's time: ${retryAfterMs} ms, if it is not renewed)`,
+    );
+    this.waitedMs = waitedMs;
+    this.retryAfterMs = retryAfterMs;
+  }
+}
+
+/** Why a lock can no longer be relied on. */
+export type LockLoss =
+  | 'expired' // its time is over, and it was not to be renewed
+  | 'stalled' // this process stood still for longer than its time
+  | 'unreachable' // its node did not answer until its time was over
+  | 'taken' // its node does not have it any more: deleted, evicted, lost by a restart
+  | 'closed' // the locks were closed in this process
+  | 'released'; // it was given back
+
+const LOSSES: Readonly<Record<LockLoss, string>> = {
+  expired: 'its time was over',
+  stalled: 'this process stood still until its time was over',
+  unreachable: 'it could not be renewed until its time was over',
+  taken: 'its node does not have it any more',
+  closed: 'the locks were closed',
+  released: 'it was released',
+};
+
+/** The lock was held, and cannot be relied on any more: another may hold it now. */
+export class LockLostError extends LockError {
+  readonly code = 'RINGCACHE_LOCK_LOST';
+  readonly reason: LockLoss;
+  /** The number that was granted with it. */
+  readonly fence: number;
+  /** From `using`: what the work returned that ran on after the loss. */
+  readonly value: unknown;
+
+  constructor(lock: string, loss: { reason: LockLoss; fence: number; value?: unknown }) {
+    super(lock, `is not held: ${LOSSES[loss.reason]} (fence ${loss.fence})`);
+    this.reason = loss.reason;
+    this.fence = loss.fence;
+    this.value = loss.value;
+  }
+}
+
+/**
+ * The node of this lock cannot grant it: it does not answer, or has lost its
+ * data and waits until what it granted before has run out. Locks fail closed:
+ * no other node takes its place.
+ */
+export class LockUnavailableError extends LockError {
+  readonly code = 'RINGCACHE_LOCK_UNAVAILABLE';
+  /** The node's id. */
+  readonly node: string;
+  /** When it may grant again; undefined when that is not known. */
+  readonly retryAfterMs: number | undefined;
+
+  constructor(
+    lock: string,
+    node: string,
+    fault: { why: string; retryAfterMs?: number | undefined; cause?: unknown },
+  ) {
+    const { why, retryAfterMs, cause } = fault;
+    super(lock, `cannot be had: ${why}`, cause === undefined ? undefined : { cause });
+    this.node = node;
+    this.retryAfterMs = retryAfterMs;
+  }
+}
+
+/** How one node answered when a majority was asked for. */
+export interface Vote {
+  readonly node: string;
+  readonly vote: 'granted' | 'busy' | 'unavailable';
+  /** Why it is unavailable. */
+  readonly error?: Error;
+}
+
+/** Too many nodes could not be asked for a majority to be possible. */
+export class QuorumError extends LockError {
+  readonly code = 'RINGCACHE_QUORUM';
+  readonly votes: readonly Vote[];
+
+  constructor(lock: string, votes: readonly Vote[]) {
+    const told = votes.map(({ node, vote, error }) => {
+      return `${node} ${vote}${error === undefined ? '' : ` (${error.message})`}`;
+    });
+    super(lock, `cannot have a majority of ${votes.length} nodes: ${told.join('; ')}`);
+    this.votes = votes;
   }
 }

@@ -1,5 +1,4 @@
 /** What a cache tells those who listen. Nothing depends on anybody listening. */
-import { EventEmitter } from 'node:events';
 
 export interface CacheEvents {
   /** A node became usable. */
@@ -20,31 +19,4 @@ export interface CacheEvents {
   'load:failed': [{ key: string; error: unknown }];
   /** A loaded value was handed out but not stored, because it cannot be. */
   'value:refused': [{ key: string; error: Error }];
-}
-
-export class CacheEmitter {
-  readonly #emitter = new EventEmitter();
-
-  on<E extends keyof CacheEvents>(event: E, listener: (...args: CacheEvents[E]) => void): void {
-    this.#emitter.on(event, listener);
-  }
-
-  once<E extends keyof CacheEvents>(event: E, listener: (...args: CacheEvents[E]) => void): void {
-    this.#emitter.once(event, listener);
-  }
-
-  off<E extends keyof CacheEvents>(event: E, listener: (...args: CacheEvents[E]) => void): void {
-    this.#emitter.off(event, listener);
-  }
-
-  /** A listener that throws is its owner's bug: it surfaces as an uncaught exception, and harms nothing here. */
-  emit<E extends keyof CacheEvents>(event: E, ...args: CacheEvents[E]): void {
-    try {
-      this.#emitter.emit(event, ...args);
-    } catch (error) {
-      queueMicrotask(() => {
-        throw error;
-      });
-    }
-  }
 }

@@ -11,23 +11,37 @@ export {
   InvalidOptionError,
   InvalidValueError,
   LoadTimeoutError,
+  LockError,
+  type LockLoss,
+  LockLostError,
+  LockTimeoutError,
+  LockUnavailableError,
   NodeUnavailableError,
+  QuorumError,
   RingCacheError,
   TopologyBusyError,
   TopologyConflictError,
   type Unavailability,
+  type Vote,
 } from './errors.ts';
 export type { CacheEvents } from './events.ts';
 export type { BulkLoader } from './load/bulk.ts';
 export type { LoadContext, Loader } from './load/runner.ts';
 export type { EntryOptions, LoadOptions } from './load/settings.ts';
+export type { Lock } from './lock/lock.ts';
+export { type LockedOptions, locked, type WithLockOptions, withLock } from './lock/locked.ts';
+export type { LockEvents, LockStatus, Locks } from './lock/locks.ts';
+export { type EvalClient, SET_IF_FENCE, setIfFence } from './lock/set-if-fence.ts';
+export type { LockOptions, LocksOptions } from './lock/settings.ts';
+export { createLocks } from './locks.ts';
 export type { MemoryOptions } from './memory/memory.ts';
-export type { LatencySummary } from './metrics/metrics.ts';
+export type { LatencySummary, LockStats } from './metrics/metrics.ts';
 export type { Codec } from './node/codec.ts';
 export type { NodeStats } from './node/node.ts';
 export type {
   BreakerOptions,
   CacheOptions,
+  CreateLocksOptions,
   NodeOptions,
   NodeTuningOptions,
 } from './options.ts';

@@ -2,15 +2,17 @@
  * The options of a cache: what they mean, and the one place where they are
  * checked. What leaves here is complete, in milliseconds, and valid.
  */
+import type * as v from 'valibot';
 import type { Duration } from './duration.ts';
 import { InvalidOptionError } from './errors.ts';
 import type { EntrySettings, LoadOptions, LoadTuning } from './load/settings.ts';
+import { type LockSettings, type LocksOptions, locksSettings } from './lock/settings.ts';
 import type { MemoryOptions, MemoryTuning } from './memory/memory.ts';
 import { addressOf } from './node/address.ts';
 import type { Codec } from './node/codec.ts';
 import type { BreakerTuning, NodeTuning } from './node/tuning.ts';
-import { cacheSchema, changeSchema, nodeSchema, parse } from './options/schema.ts';
-import { NAME, NAME_RULE } from './ring/members.ts';
+import { cacheSchema, changeSchema, locksSchema, nodeSchema, parse } from './options/schema.ts';
+import { NAME, NAME_RULE, RING_DEFAULTS } from './ring/members.ts';
 import type { RingTuning, Seat } from './topology/topology.ts';
 
 export interface NodeOptions {
@@ -77,6 +79,35 @@ export interface CacheOptions {
   codec?: 'json' | 'msgpack' | Codec;
   /** Compress encoded values from this many bytes on. Integer, 0 or more. @default false */
   compress?: false | { threshold: number };
+  /** Defaults for `cache.locks`. */
+  lock?: LocksOptions;
+}
+
+/** Options of `createLocks`: those of the locks, and where they are. */
+export interface CreateLocksOptions extends LocksOptions {
+  /** As for `createCache`. Servers with `maxmemory-policy noeviction`, best of their own. */
+  nodes: ReadonlyArray<NodeOptions | string>;
+  /** First part of every Redis key: 1 to 64 of `A-Z a-z 0-9 . _ : -`. @default 'ringcache' */
+  namespace?: string;
+  /**
+   * True: a lock is held on a majority of all nodes, an odd number of at least
+   * 3. False: on the one node of the ring that its name belongs to.
+   *
+   * @default false
+   */
+  quorum?: boolean;
+  node?: NodeTuningOptions;
+  breaker?: BreakerOptions;
+}
+
+export interface ResolvedLocksOptions {
+  readonly seats: readonly Seat[];
+  readonly namespace: string;
+  readonly quorum: boolean;
+  readonly lock: LockSettings;
+  readonly ring: RingTuning;
+  readonly node: NodeTuning;
+  readonly breaker: BreakerTuning;
 }
 
 export interface ResolvedOptions {
@@ -90,16 +121,16 @@ export interface ResolvedOptions {
   readonly breaker: BreakerTuning;
   readonly codec: 'json' | 'msgpack' | Codec;
   readonly compressFromBytes: number | undefined;
+  readonly lock: LockSettings;
 }
 
 /** @throws InvalidOptionError naming the path, the rule and what was given. */
 export function resolveOptions(options: CacheOptions): ResolvedOptions {
   const given = parse(cacheSchema, options);
-  const { memory, load, node, breaker } = given;
-  const seats = given.nodes.map((seat, i) => checkSeat(seat, `nodes.${i}`));
-  checkDistinct(seats);
+  const { memory, load } = given;
   return {
-    seats,
+    seats: checkSeats(given.nodes),
+    ...nodeTuning(given),
     namespace: given.namespace,
     entry: {
       ttlMs: given.ttl,
@@ -114,7 +145,7 @@ export function resolveOptions(options: CacheOptions): ResolvedOptions {
       concurrency: load.concurrency,
       leaseMs: load.lease,
       earlyRefresh: given.earlyRefresh,
-      nodeTimeoutMs: node.timeout,
+      nodeTimeoutMs: given.node.timeout,
     },
     memory: memory !== false && {
       maxEntries: memory.maxEntries,
@@ -123,6 +154,37 @@ export function resolveOptions(options: CacheOptions): ResolvedOptions {
       maxStaleMs: memory.maxStale,
     },
     ring: given.ring,
+    codec: given.codec,
+    compressFromBytes: given.compress === false ? undefined : given.compress.threshold,
+    lock: locksSettings(given.lock as LocksOptions | undefined, 'lock.'),
+  };
+}
+
+/** The same for the options of `createLocks`. */
+export function resolveLocksOptions(options: CreateLocksOptions): ResolvedLocksOptions {
+  const given = parse(locksSchema, options);
+  const { nodes, namespace, quorum, node, breaker, ...lock } = given;
+  const seats = checkSeats(nodes);
+  if (quorum && (seats.length < 3 || seats.length % 2 === 0)) {
+    const rule = 'an odd number of at least 3 with quorum (4 survive no more failures than 3)';
+    throw new InvalidOptionError('nodes.length', rule, seats.length);
+  }
+  return {
+    seats,
+    namespace,
+    quorum,
+    lock: locksSettings(lock as LocksOptions),
+    ring: RING_DEFAULTS,
+    ...nodeTuning({ node, breaker }),
+  };
+}
+
+function nodeTuning(given: Pick<v.InferOutput<typeof cacheSchema>, 'node' | 'breaker'>): {
+  node: NodeTuning;
+  breaker: BreakerTuning;
+} {
+  const { node, breaker } = given;
+  return {
     node: {
       timeoutMs: node.timeout,
       connectTimeoutMs: node.connectTimeout,
@@ -134,9 +196,13 @@ export function resolveOptions(options: CacheOptions): ResolvedOptions {
       rollingCountTimeoutMs: breaker.rollingCountTimeout,
       resetTimeoutMs: breaker.resetTimeout,
     },
-    codec: given.codec,
-    compressFromBytes: given.compress === false ? undefined : given.compress.threshold,
   };
+}
+
+function checkSeats(given: readonly Seat[]): Seat[] {
+  const seats = given.map((seat, i) => checkSeat(seat, `nodes.${i}`));
+  checkDistinct(seats);
+  return seats;
 }
 
 /** One node, as `addNode` and `plan` take it. @throws InvalidOptionError */

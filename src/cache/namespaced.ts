@@ -1,9 +1,9 @@
 /** A cache whose keys all begin alike. */
-
+import { InvalidOptionError } from '../errors.ts';
 import type { BulkLoader } from '../load/bulk.ts';
 import type { LoadContext, Loader } from '../load/runner.ts';
 import type { EntryOptions } from '../load/settings.ts';
-import { namespacePrefix } from './keys.ts';
+import { NAME, NAME_RULE } from '../ring/members.ts';
 
 /** Where an entry stands and what it is, for people. */
 export interface Explanation {
@@ -135,4 +135,10 @@ export class NamespacedCache implements KeyedCache {
   #full(key: string): string {
     return typeof key === 'string' && key !== '' ? this.#prefix + key : key;
   }
+}
+
+/** What stands before the keys of a namespace. @throws InvalidOptionError */
+export function namespacePrefix(name: unknown): string {
+  if (typeof name === 'string' && NAME.test(name)) return `${name}:`;
+  throw new InvalidOptionError('name', NAME_RULE, name);
 }

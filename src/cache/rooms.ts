@@ -1,10 +1,12 @@
 /** The rooms of one cache, made in order and told what each needs of the others. */
 import type { Clock } from '../clock.ts';
-import { CacheEmitter } from '../events.ts';
+import { Emitter } from '../emitter.ts';
+import type { CacheEvents } from '../events.ts';
 import { Loader } from '../load/loader.ts';
 import { Reads } from '../load/reads.ts';
 import { LoadRunner } from '../load/runner.ts';
 import { Writes } from '../load/writes.ts';
+import type { LockEvents } from '../lock/locks.ts';
 import { Memory } from '../memory/memory.ts';
 import { CacheCounters } from '../metrics/metrics.ts';
 import type { PayloadCodec } from '../node/codec.ts';
@@ -13,10 +15,11 @@ import { RedisNode } from '../node/redis-node.ts';
 import type { ResolvedOptions } from '../options.ts';
 import { TopologyChanger } from '../topology/change.ts';
 import { Topology, type TopologyParts } from '../topology/topology.ts';
+import { joinLocks, type LockRooms } from './lock-rooms.ts';
 
 export interface Rooms {
   readonly options: ResolvedOptions;
-  readonly events: CacheEmitter;
+  readonly events: Emitter<CacheEvents>;
   readonly counters: CacheCounters;
   readonly memory: Memory;
   readonly topology: Topology;
@@ -25,6 +28,9 @@ export interface Rooms {
   readonly loads: Loader;
   readonly reads: Reads;
   readonly writes: Writes;
+  readonly locks: LockRooms;
+  /** Ends the locks and the change under way, and disconnects. */
+  end(): Promise<void>;
 }
 
 /** Nothing is connected yet when it resolves. */
@@ -33,13 +39,15 @@ export async function joinRooms(
   codec: PayloadCodec,
   clock: Clock,
 ): Promise<Rooms> {
-  const events = new CacheEmitter();
+  const events = new Emitter<CacheEvents>();
   const counters = new CacheCounters();
   const memory = new Memory(options.memory);
   const listener: NodeListener = {
     state(node, { state }) {
       // What was changed there while it was away is not known: look again.
       if (state === 'up') memory.drop(node);
+      // One that has left stays connected for the locks for a while, and may be stopped.
+      if (topology.snapshot.leaving.has(node)) return;
       events.emit(state === 'up' ? 'node:up' : 'node:down', { node });
     },
     trouble: (node, error) => events.emit('node:trouble', { node, error }),
@@ -53,6 +61,7 @@ export async function joinRooms(
     return new RedisNode(place, { clock, codec, admit, namespace, listener, tuning, breaker });
   };
   const swapped: TopologyParts['swapped'] = (snapshot, adopted) => {
+    locks.follow();
     memory.follow((key) => snapshot.ring.owner(key));
     events.emit(adopted ? 'topology:adopted' : 'topology:changed', {
       epoch: snapshot.epoch,
@@ -64,7 +73,33 @@ export async function joinRooms(
   const topology = await Topology.create(options.seats, { clock, ring, seat, swapped });
   const encode = (value: unknown) => codec.encode(value);
   const shared = { clock, topology, memory, counters, encode, tuning: options.load };
-  const runner = new LoadRunner(clock, counters, options.load);
+  const loading = joinLoading(shared, options, events);
+  const { writes } = loading;
+  const locks = joinLocks({
+    clock,
+    topology,
+    settings: options.lock,
+    nodeTimeoutMs: options.node.timeoutMs,
+    events: new Emitter<LockEvents>(),
+    quorum: undefined,
+  });
+  const changer = new TopologyChanger(topology, locks.gates, clock);
+  const end = async (): Promise<void> => {
+    locks.end();
+    await changer.end();
+    await topology.close();
+  };
+  return { ...shared, options, events, changer, ...loading, locks, end };
+}
+
+type Loading = Pick<Rooms, 'runner' | 'loads' | 'reads' | 'writes'>;
+
+function joinLoading(
+  shared: Omit<ConstructorParameters<typeof Loader>[0], 'listener'>,
+  options: ResolvedOptions,
+  events: Emitter<CacheEvents>,
+): Loading {
+  const runner = new LoadRunner(shared.clock, shared.counters, options.load);
   const loads = new Loader({
     ...shared,
     listener: {
@@ -79,6 +114,5 @@ export async function joinRooms(
     longestMs: options.entry.ttlMs + options.entry.staleMs,
     unconfirmed: (key, node) => events.emit('invalidation:unconfirmed', { key, node }),
   });
-  const changer = new TopologyChanger(topology, clock);
-  return { options, events, counters, memory, topology, changer, runner, loads, reads, writes };
+  return { runner, loads, reads, writes };
 }

@@ -1,5 +1,5 @@
 /** What a cache says of itself: the ring, the numbers, and where one key stands. */
-import type { CacheCounters, LatencySummary } from '../metrics/metrics.ts';
+import type { CacheCounters, LatencySummary, LockStats } from '../metrics/metrics.ts';
 import type { NodeStats } from '../node/node.ts';
 import type { Snapshot } from '../topology/snapshot.ts';
 import type { Explanation } from './namespaced.ts';
@@ -34,6 +34,7 @@ export interface Stats extends Readonly<Omit<CacheCounters, 'loadLatency'>> {
   readonly loadLatency: LatencySummary;
   /** Loads that wait for their turn. */
   readonly loadsWaiting: number;
+  readonly locks: LockStats;
   readonly nodes: Readonly<Record<string, NodeStats & NodeStatus>>;
 }
 
@@ -62,6 +63,7 @@ export function statsOf(rooms: Rooms): Stats {
     memory: { ...memory.size(), maxStaleMs: tuning === false ? 0 : tuning.maxStaleMs },
     loadLatency: loadLatency.summary(),
     loadsWaiting: runner.waiting,
+    locks: rooms.locks.service.stats(),
     nodes,
   };
 }

@@ -88,3 +88,34 @@ export class CacheCounters {
   unconfirmed = 0;
   readonly loadLatency = new Latency();
 }
+
+/** What the users of one `Locks` asked for and got. */
+export class LockCounters {
+  /** Locks granted. */
+  acquired = 0;
+  /** Single tries that found the lock taken. */
+  busy = 0;
+  /** Waits that ended because another had the lock. */
+  timeouts = 0;
+  /** Waits that ended because the node, or a majority, could not grant it. */
+  unavailable = 0;
+  /** Renewals and extensions that were confirmed. */
+  renewals = 0;
+  released = 0;
+  /** Locks that could not be relied on any more before they were released. */
+  lost = 0;
+  /** From the call to the lock. */
+  readonly waits = new Latency();
+  /** From the lock to its release or loss. */
+  readonly holds = new Latency();
+}
+
+/** Plain numbers since the start; times in milliseconds. */
+export interface LockStats extends Readonly<Omit<LockCounters, 'waits' | 'holds'>> {
+  /** Locks held now. */
+  readonly held: number;
+  /** Callers that wait now. */
+  readonly waiting: number;
+  readonly waits: LatencySummary;
+  readonly holds: LatencySummary;
+}

@@ -11,8 +11,10 @@ import { type Clock, within } from '../clock.ts';
 import { NodeUnavailableError } from '../errors.ts';
 import type { Client, Connection } from './connection.ts';
 import { judge } from './failure.ts';
+import { LOCK_SCRIPTS, RELEASE } from './lock-scripts.ts';
 import type { Admit, Greeting } from './node.ts';
 import type { NodeClock } from './node-clock.ts';
+import type { NodeKeys } from './node-keys.ts';
 import { loadScripts, runScript } from './question.ts';
 import type { Removals } from './removals.ts';
 import { DROP, INSTALL, SCRIPTS } from './scripts.ts';
@@ -21,13 +23,6 @@ import { DROP, INSTALL, SCRIPTS } from './scripts.ts';
 const MAX_ROUNDS = 3;
 /** The decision may ask other nodes, each within its budget. */
 const DECISION_MS = 5_000;
-
-export interface NodeKeys {
-  readonly fence: string;
-  readonly document: string;
-  value(key: string): string;
-  lease(key: string): string;
-}
 
 export interface AdmissionHost {
   readonly id: string;
@@ -38,12 +33,12 @@ export interface AdmissionHost {
   readonly nodeClock: NodeClock;
   /** Deletes that were not confirmed. */
   readonly removals: Removals;
-  /** Leases that may have been granted when their asker had gone. */
+  /** Leases and locks that may have been granted when their asker had gone. */
   readonly orphans: Removals;
   /** Counts the connections that came to stand. */
   generation(): number;
   /** It has passed: called with nothing awaited since. */
-  admitted(): void;
+  admitted(greeting: Greeting): void;
   tell(error: Error): void;
 }
 
@@ -118,7 +113,7 @@ export class AdmissionProcedure {
         const { fence, document } = host.keys;
         const [answer] = await Promise.all([
           runScript(client, INSTALL, [fence, document, decision.fence, decision.document]),
-          loadScripts(client, SCRIPTS),
+          loadScripts(client, [...SCRIPTS, ...LOCK_SCRIPTS]),
         ]);
         return answer;
       });
@@ -130,7 +125,7 @@ export class AdmissionProcedure {
         this.#ask(budgetMs, (client) => dropOrphans(client, host.keys, orphans)),
       );
       if (host.generation() !== generation || !host.connection.ready) continue;
-      host.admitted();
+      host.admitted(greeting);
       return true;
     }
     return false;
@@ -185,17 +180,31 @@ export function removeKeys(client: Client, keys: NodeKeys, which: string[]): Pro
   return client.del(which.flatMap((key) => [keys.value(key), keys.lease(key)]));
 }
 
-/** A lease as one text: a token has no spaces. */
-export function orphanOf(token: string, key: string): string {
-  return `${token} ${key}`;
+/** A lease or lock that may be held by nobody, as one text: a token has no spaces. */
+export function orphanOf(kind: 'lease' | 'lock', token: string, key: string): string {
+  return `${kind} ${token} ${key}`;
 }
 
-/** Ends those leases that their tokens hold still. */
+/** Ends those that their tokens hold still. */
 export function dropOrphans(client: Client, keys: NodeKeys, orphans: string[]): Promise<unknown> {
   const drops = orphans.map((orphan) => {
-    const space = orphan.indexOf(' ');
-    const lease = keys.lease(orphan.slice(space + 1));
-    return runScript(client, DROP, [lease, orphan.slice(0, space)]);
+    const [kind = '', token = ''] = orphan.split(' ', 2);
+    const key = orphan.slice(kind.length + token.length + 2);
+    if (kind === 'lease') return runScript(client, DROP, [keys.lease(key), token]);
+    return runScript(client, RELEASE, releaseOperands(keys, key, { token, waiter: '', keepMs: 0 }));
   });
   return Promise.all(drops);
+}
+
+/** How long a lock stays reserved for the one who has been told of it. */
+const RESERVE_MS = 500;
+
+export function releaseOperands(
+  keys: NodeKeys,
+  name: string,
+  ask: { readonly token: string; readonly waiter: string; readonly keepMs: number },
+): (string | number)[] {
+  const { token, waiter, keepMs } = ask;
+  const rest = [token, waiter, RESERVE_MS, Math.max(0, Math.ceil(keepMs)), keys.channel, name];
+  return [keys.lock(name), keys.queue(name), ...rest];
 }

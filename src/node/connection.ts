@@ -24,6 +24,8 @@ export interface ConnectionListener {
   lost(): void;
   /** Why it is lost, or cannot be made. @param tell As in `Verdict`. */
   trouble(error: NodeUnavailableError, tell: boolean): void;
+  /** Something was published on a channel that this connection subscribed to. */
+  message?(channel: string, text: string): void;
 }
 
 const noop = (): void => undefined;
@@ -98,8 +100,11 @@ export class Connection {
       ...address.options,
       ...SAFETY,
       connectTimeout: tuning.connectTimeoutMs,
+      // What is pushed comes as messages there, whatever the server speaks besides.
+      ...(listener.message === undefined ? {} : { protocol: 2 }),
     };
     this.#client = newClient(wanted);
+    if (listener.message !== undefined) this.#client.on('message', listener.message);
     this.#watch = this.#newWatch(Math.max(MIN_SILENCE_MS, 3 * tuning.timeoutMs));
     this.#client.on('connect', () => this.#watch.start());
     this.#client.on('ready', () => {

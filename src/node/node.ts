@@ -10,6 +10,7 @@
  */
 import type { NodeUnavailableError } from '../errors.ts';
 import type { LatencySummary, NodeCounters } from '../metrics/metrics.ts';
+import type { LockNode } from './lock-node.ts';
 
 /** An encoded value: what the codec made of it, without the header. */
 export interface Payload {
@@ -163,6 +164,8 @@ export interface CacheNode {
   readonly id: string;
   state(): NodeState;
   stats(): NodeStats;
+  /** What it is to the locks. */
+  readonly locks: LockNode;
 
   /** Starts connecting; resolves when the first attempt succeeded or failed. Never rejects. */
   open(): Promise<void>;

@@ -11,7 +11,7 @@ import type { Clock } from '../clock.ts';
 import type { NodeUnavailableError } from '../errors.ts';
 import { NodeCounters } from '../metrics/metrics.ts';
 import type { Place } from './address.ts';
-import { dropOrphans, greetingOf, type NodeKeys, orphanOf, removeKeys } from './admission.ts';
+import { dropOrphans, greetingOf, orphanOf, removeKeys } from './admission.ts';
 import { EpochMemo, type ReadHost } from './batch.ts';
 import type { PayloadCodec } from './codec.ts';
 import { identityOf, writeEntry } from './entry.ts';
@@ -35,7 +35,10 @@ import type {
   WriteAnswer,
 } from './node.ts';
 import { NodeClock } from './node-clock.ts';
+import { keysOf, type NodeKeys } from './node-keys.ts';
 import { Outbox } from './outbox.ts';
+import { PushChannel } from './push.ts';
+import { RedisLockNode } from './redis-lock-node.ts';
 import { Removals } from './removals.ts';
 import { ReplyReader } from './replies.ts';
 import {
@@ -66,6 +69,7 @@ export interface NodeParts {
 
 export class RedisNode implements CacheNode {
   readonly id: string;
+  readonly locks: RedisLockNode;
   readonly #clock: Clock;
   readonly #keys: NodeKeys;
   readonly #nodeClock: NodeClock;
@@ -75,6 +79,7 @@ export class RedisNode implements CacheNode {
   readonly #standing: Standing;
   readonly #outbox: Outbox;
   readonly #replies: ReplyReader;
+  readonly #push: PushChannel;
   #closing: Promise<void> | undefined;
 
   constructor(place: Place, parts: NodeParts) {
@@ -114,6 +119,14 @@ export class RedisNode implements CacheNode {
       reads,
       standing: this.#standing,
       counters: this.#counters,
+    });
+    this.#push = new PushChannel(place, { clock, tuning });
+    this.locks = new RedisLockNode({
+      keys: this.#keys,
+      outbox: this.#outbox,
+      push: this.#push,
+      orphans: this.#orphans,
+      runId: () => this.#standing.runId,
     });
   }
 
@@ -186,7 +199,7 @@ export class RedisNode implements CacheNode {
     this.#removals.end();
     this.#orphans.end();
     this.#outbox.abort(this.#standing.connection.failures.plain('closed'));
-    await this.#standing.connection.close();
+    await Promise.all([this.#standing.connection.close(), this.#push.close()]);
   }
 
   get lastReadMs(): number {
@@ -204,7 +217,7 @@ export class RedisNode implements CacheNode {
       const { reason } = error as NodeUnavailableError;
       // It was sent, and whether it was granted is not known.
       if (reason === 'timeout' || reason === 'connection') {
-        this.#orphans.add(orphanOf(ask.token, key), ask.leaseMs);
+        this.#orphans.add(orphanOf('lease', ask.token, key), ask.leaseMs);
       }
       throw error;
     }
@@ -321,15 +334,4 @@ export class RedisNode implements CacheNode {
       kind: reply === 1 ? 'installed' : 'stale',
     }));
   }
-}
-
-function keysOf(namespace: string): NodeKeys {
-  const valuePrefix = `${namespace}:v:`;
-  const leasePrefix = `${namespace}:l:`;
-  return {
-    fence: `${namespace}:e`,
-    document: `${namespace}:t`,
-    value: (key) => valuePrefix + key,
-    lease: (key) => leasePrefix + key,
-  };
 }

@@ -77,7 +77,7 @@ export class ReplyReader {
 }
 
 /** @throws TypeError for what no script of ours answers: the answer is not to this question. */
-function fenced(reply: unknown): Fenced | undefined {
+export function fenced(reply: unknown): Fenced | undefined {
   if (typeof reply !== 'number') throw new TypeError('a script was answered with something else');
   if (reply === REPLY.unknown) return UNKNOWN;
   if (reply === REPLY.stale) return STALE;

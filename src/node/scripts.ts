@@ -14,9 +14,9 @@ export interface Script {
   readonly keys: number;
 }
 
-export const REPLY = { unknown: -1, stale: -2, refused: -3 } as const;
+export const REPLY = { unknown: -1, stale: -2, refused: -3, shut: -4 } as const;
 
-function script(keys: number, lua: string): Script {
+export function script(keys: number, lua: string): Script {
   return { keys, lua, sha: createHash('sha1').update(lua).digest('hex') };
 }
 
@@ -25,13 +25,30 @@ function script(keys: number, lua: string): Script {
 // of the same epoch. An earlier one is raised. SET is refused on a full node
 // unless the script has written already: the DEL before it is there for that,
 // so that a delete never fails because the fence could not be raised.
-const FENCED = `
+export const FENCED = `
 local fence = redis.call('GET', KEYS[1])
 if not fence then return ${REPLY.unknown} end
 if fence ~= ARGV[1] then
   if string.sub(fence, 1, ${EPOCH_DIGITS}) >= string.sub(ARGV[1], 1, ${EPOCH_DIGITS}) then return ${REPLY.stale} end
   redis.call('DEL', KEYS[1])
   redis.call('SET', KEYS[1], ARGV[1])
+end`;
+
+// The one primitive of leases and locks: a key that holds a token. It is taken
+// when nobody has it, or again by the same token, whose answer was lost; only
+// the token that holds it lengthens or ends it.
+export const TOKEN = `
+local function take(key, token, ms)
+  if redis.call('SET', key, token, 'NX', 'PX', ms) then return true end
+  if redis.call('GET', key) ~= token then return false end
+  redis.call('PEXPIRE', key, ms)
+  return true
+end
+local function holds(key, token)
+  return redis.call('GET', key) == token
+end
+local function left(key)
+  return math.max(1, redis.call('PTTL', key))
 end`;
 
 // After a SET that was called protected: full is an answer, all else an error.
@@ -45,12 +62,11 @@ end`;
 /** fence value lease · fence token leaseMs seen → the value | 0 leased | remaining ms, 1 or more. */
 export const LEASE = script(
   3,
-  `${FENCED}
+  `${FENCED}${TOKEN}
 local value = redis.call('GET', KEYS[2])
 if value and ARGV[4] ~= '*' and string.sub(value, 5, 16) ~= ARGV[4] then return value end
-if redis.call('SET', KEYS[3], ARGV[2], 'NX', 'PX', ARGV[3]) then return 0 end
-if redis.call('GET', KEYS[3]) == ARGV[2] then return 0 end
-return math.max(1, redis.call('PTTL', KEYS[3]))`,
+if take(KEYS[3], ARGV[2], ARGV[3]) then return 0 end
+return left(KEYS[3])`,
 );
 
 /** Leases whatever value is there. */
@@ -59,8 +75,8 @@ export const SEEN_ANY = '*';
 /** fence value lease · fence token entry keepMs → 1 stored | 0 lost. */
 export const FILL = script(
   3,
-  `${FENCED}
-if redis.call('GET', KEYS[3]) ~= ARGV[2] then return 0 end
+  `${FENCED}${TOKEN}
+if not holds(KEYS[3], ARGV[2]) then return 0 end
 local stored = redis.pcall('SET', KEYS[2], ARGV[3], 'PX', ARGV[4])
 ${UNLESS_STORED(`redis.call('DEL', KEYS[3])`)}
 redis.call('DEL', KEYS[3])
@@ -99,14 +115,16 @@ return {value, redis.call('PTTL', KEYS[2])}`,
 /** lease · token leaseMs → 1 lengthened | 0 not ours. Touches only what the token owns: no fence. */
 export const EXTEND = script(
   1,
-  `if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+  `${TOKEN}
+if not holds(KEYS[1], ARGV[1]) then return 0 end
 return redis.call('PEXPIRE', KEYS[1], ARGV[2])`,
 );
 
 /** lease · token → 1 dropped | 0 not ours. */
 export const DROP = script(
   1,
-  `if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+  `${TOKEN}
+if not holds(KEYS[1], ARGV[1]) then return 0 end
 return redis.call('DEL', KEYS[1])`,
 );
 

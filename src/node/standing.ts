@@ -10,11 +10,12 @@ import type { Clock } from '../clock.ts';
 import type { NodeUnavailableError } from '../errors.ts';
 import type { NodeCounters } from '../metrics/metrics.ts';
 import type { Place } from './address.ts';
-import { AdmissionProcedure, type NodeKeys } from './admission.ts';
+import { AdmissionProcedure } from './admission.ts';
 import { Breaker } from './breaker.ts';
 import { Connection } from './connection.ts';
 import type { Admit, NodeListener, NodeState } from './node.ts';
 import type { NodeClock } from './node-clock.ts';
+import type { NodeKeys } from './node-keys.ts';
 import type { Removals } from './removals.ts';
 import type { BreakerTuning, NodeTuning } from './tuning.ts';
 
@@ -45,6 +46,7 @@ export class Standing {
   #attempted = false;
   #closed = false;
   #reported: NodeState['state'] = 'connecting';
+  #runId = '';
   /** Why it is down: told to those who are turned away. */
   #problem = '';
 
@@ -75,7 +77,7 @@ export class Standing {
       removals,
       orphans,
       generation: () => this.#generation,
-      admitted: () => this.#admitted(),
+      admitted: ({ runId }) => this.#admitted(runId),
       tell: (error) => this.tell(error),
     });
   }
@@ -84,6 +86,11 @@ export class Standing {
     const breaker = this.breaker.state;
     if (breaker === 'closed') return { state: 'up', breaker };
     return { state: this.#attempted ? 'down' : 'connecting', breaker };
+  }
+
+  /** Of the server as it was last admitted. */
+  get runId(): string {
+    return this.#runId;
   }
 
   /** Why nothing may be asked now. Half-open is not open to callers: the probe is our own. */
@@ -133,8 +140,9 @@ export class Standing {
     return admitted;
   }
 
-  #admitted(): void {
+  #admitted(runId: string): void {
     if (this.#closed) return;
+    this.#runId = runId;
     this.#problem = '';
     this.#told.clear();
     this.breaker.close();

@@ -160,13 +160,37 @@ const groups = {
   ),
 };
 
+const nodes = v.pipe(
+  v.array(nodeSchema, 'an array of nodes'),
+  v.minLength(1, 'an array of at least one node'),
+  v.maxLength(1_000, 'an array of at most 1000 nodes'),
+);
+
+// Checked by the room that obeys them.
+const elsewhere = v.optional(v.unknown());
+
+export const locksSchema = group(
+  {
+    nodes,
+    namespace: v.optional(namespace, CACHE_DEFAULTS.namespace),
+    quorum: v.optional(v.boolean('true or false'), false),
+    node: v.optional(groups.node, {}),
+    breaker: v.optional(groups.breaker, {}),
+    ttl: elsewhere,
+    maxTtl: elsewhere,
+    waitTimeout: elsewhere,
+    retries: elsewhere,
+    retryDelay: elsewhere,
+    renew: elsewhere,
+    minHold: elsewhere,
+    signal: elsewhere,
+  },
+  'an object of options',
+);
+
 export const cacheSchema = group(
   {
-    nodes: v.pipe(
-      v.array(nodeSchema, 'an array of nodes'),
-      v.minLength(1, 'an array of at least one node'),
-      v.maxLength(1_000, 'an array of at most 1000 nodes'),
-    ),
+    nodes,
     namespace: v.optional(namespace, CACHE_DEFAULTS.namespace),
     ttl: v.optional(duration({ least: 1 }), ENTRY_DEFAULTS.ttl),
     jitter: v.optional(number(0, 1), ENTRY_DEFAULTS.jitter),
@@ -195,6 +219,7 @@ export const cacheSchema = group(
       ),
       CACHE_DEFAULTS.compress,
     ),
+    lock: elsewhere,
   },
   'an object of options',
 );

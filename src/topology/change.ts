@@ -16,12 +16,13 @@ import {
   NodeUnavailableError,
   TopologyBusyError,
 } from '../errors.ts';
-import type { CacheNode } from '../node/node.ts';
 import { planChange } from '../ring/plan.ts';
 import type { HashRing } from '../ring/ring.ts';
-import { encodeDocument, type Member, type TopologyDocument } from './document.ts';
+import { propose, raiseAll } from './announce.ts';
+import { HISTORY_LENGTH, type Member, type TopologyDocument } from './document.ts';
+import type { Gates } from './gates.ts';
 import { type MoveProgress, moveKeys } from './mover.ts';
-import { fenceOfDocument, memberOf, type Seat, type Topology, withEra } from './topology.ts';
+import { memberOf, type Seat, type Topology, withEra } from './topology.ts';
 
 export interface ChangeOptions {
   /** Copy what changes hands, so that nothing has to be loaded again. @default true */
@@ -69,14 +70,16 @@ const noop = (): void => undefined;
 
 export class TopologyChanger {
   readonly #topology: Topology;
+  readonly #gates: Gates;
   readonly #clock: Clock;
   readonly #ending = new AbortController();
   /** Settles when the change under way is complete. */
   #underWay: Promise<void> = Promise.resolve();
   #busy = false;
 
-  constructor(topology: Topology, clock: Clock) {
+  constructor(topology: Topology, gates: Gates, clock: Clock) {
     this.#topology = topology;
+    this.#gates = gates;
     this.#clock = clock;
   }
 
@@ -90,6 +93,9 @@ export class TopologyChanger {
     const from = this.#topology.document;
     if (this.#busy || from.source !== null) throw new TopologyBusyError(from.epoch);
     checkChange(change, from);
+    // A ring that counts for locks must not be forgotten.
+    const forgotten = from.history.at(HISTORY_LENGTH - 2)?.since ?? 0;
+    if (forgotten > from.locks.since) throw new TopologyBusyError(from.epoch);
     options.signal?.throwIfAborted();
     this.#busy = true;
     const ends = this.#ending.signal;
@@ -121,9 +127,7 @@ export class TopologyChanger {
     options: ChangeOptions,
   ): Promise<TopologyChange> {
     const startedAt = this.#clock.now();
-    const { ring: before, nodes } = this.#topology.snapshot;
-    // No document names them in the end, but processes that have not heard still ask them.
-    const leaving = change.remove.flatMap((id) => nodes.get(id) ?? []);
+    const { ring: before } = this.#topology.snapshot;
     try {
       for (const seat of change.add) await this.#invite(seat);
       const members = [
@@ -134,14 +138,14 @@ export class TopologyChanger {
       const joint = this.#jointDocument(from, members, { change, after, options });
       // From here on it cannot be taken back.
       options.signal?.throwIfAborted();
-      await this.#propose(joint);
+      await propose(this.#topology, joint);
       // With no source to go to first, what is set at the new owner has to be
       // out of date nowhere from the first moment on.
-      if (joint.source === null) await this.#raiseAll(joint, leaving);
+      if (joint.source === null) await raiseAll(this.#topology, joint);
       await this.#topology.takeUp(joint);
-      await this.#raiseAll(joint, leaving);
+      await raiseAll(this.#topology, joint);
       const { movedShare } = planChange(before, after);
-      const done = this.#finish(joint, { startedAt, leaving, options });
+      const done = this.#finish(joint, { startedAt, options });
       // Whoever does not wait for it need not handle it either.
       done.catch(() => {});
       return { epoch: joint.epoch, movedShare, done };
@@ -152,8 +156,13 @@ export class TopologyChanger {
   }
 
   async #invite(seat: Seat): Promise<void> {
+    const { leaving } = this.#topology.document.locks;
     const node = await this.#topology.invite(seat);
-    if (node.state().state === 'up') return;
+    if (node.state().state === 'up') {
+      // One that has just left may have granted locks that count still.
+      if (!leaving.some(({ id }) => id === seat.id)) await this.#gates.welcome(node);
+      return;
+    }
     throw (
       this.#topology.refusalOf(seat.id) ??
       new NodeUnavailableError(seat.id, 'connection', 'it cannot join the ring')
@@ -177,50 +186,16 @@ export class TopologyChanger {
       fingerprint: to.after.fingerprint,
       members,
       source: warm ? from.members : null,
+      locks: { since: from.locks.since, leaving: leavingWith(from, members), sealed: false },
       history: withEra(from, epoch, members),
     };
   }
 
-  /** Has the first node that answers accept the document: of two changes begun at once, one is turned away. */
-  async #propose(document: TopologyDocument): Promise<void> {
-    const { nodes } = this.#topology.snapshot;
-    let failure = new NodeUnavailableError('all', 'connection', 'no node can take the change');
-    for (const id of [...nodes.keys()].sort()) {
-      const node = nodes.get(id);
-      if (node?.state().state !== 'up') continue;
-      try {
-        const answer = await node.install(fenceOfDocument(document), encodeDocument(document));
-        if (answer.kind === 'installed') return;
-      } catch (error) {
-        if (!(error instanceof NodeUnavailableError)) throw error;
-        failure = error;
-        continue;
-      }
-      await this.#topology.refresh(this.#topology.snapshot);
-      throw new TopologyBusyError(this.#topology.document.epoch);
-    }
-    throw failure;
-  }
-
-  /** Nodes that cannot be reached are raised when they are admitted again. */
-  async #raiseAll(document: TopologyDocument, leaving: readonly CacheNode[]): Promise<void> {
-    const raise = async (node: CacheNode): Promise<void> => {
-      if (node.state().state !== 'up') return;
-      try {
-        await node.install(fenceOfDocument(document), encodeDocument(document));
-      } catch (error) {
-        if (!(error instanceof NodeUnavailableError)) throw error;
-      }
-    };
-    const present = this.#topology.snapshot.nodes.values();
-    await Promise.all([...new Set([...present, ...leaving])].map(raise));
-  }
-
   async #finish(
     joint: TopologyDocument,
-    from: { startedAt: number; leaving: readonly CacheNode[]; options: ChangeOptions },
+    from: { startedAt: number; options: ChangeOptions },
   ): Promise<TopologyChangeResult> {
-    const { startedAt, leaving, options } = from;
+    const { startedAt, options } = from;
     let moved = { scanned: 0, copied: 0, failed: 0 };
     let last = joint;
     try {
@@ -234,12 +209,13 @@ export class TopologyChanger {
       }
     } finally {
       if (joint.source !== null) {
-        const stable = { ...joint, epoch: joint.epoch + 1, source: null };
-        last = stable;
         // Every node is known to be raised before the previous ring is dropped.
-        await this.#raiseAll(joint, leaving);
+        const sealed = await raiseAll(this.#topology, joint);
+        const locks = { ...joint.locks, sealed };
+        const stable = { ...joint, epoch: joint.epoch + 1, source: null, locks };
+        last = stable;
         await this.#topology.takeUp(stable);
-        await this.#raiseAll(stable, leaving);
+        await raiseAll(this.#topology, stable);
       }
       this.#busy = false;
     }
@@ -252,6 +228,12 @@ export class TopologyChanger {
       durationMs: this.#clock.now() - startedAt,
     };
   }
+}
+
+/** Nodes that locks may be on though they are no members: those that leave, and those that left shortly before. */
+function leavingWith(from: TopologyDocument, members: readonly Member[]): Member[] {
+  const staying = new Set(members.map(({ id }) => id));
+  return [...from.locks.leaving, ...from.members].filter(({ id }) => !staying.has(id));
 }
 
 /** @throws InvalidOptionError */

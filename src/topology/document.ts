@@ -23,6 +23,19 @@ export interface Era {
   readonly members: readonly { readonly id: string; readonly weight: number }[];
 }
 
+/**
+ * Locks outlive a change of the ring by their ttl: until then a lock has to be
+ * taken at every node that owned its name in one of the rings since.
+ */
+export interface LockEra {
+  /** The oldest ring that counts: the `since` of an era. */
+  readonly since: number;
+  /** Nodes of those rings that are neither members nor source any more. */
+  readonly leaving: readonly Member[];
+  /** Every node of those rings was raised: whoever knows an older ring is turned away everywhere. */
+  readonly sealed: boolean;
+}
+
 export interface TopologyDocument {
   readonly version: 1;
   readonly epoch: number;
@@ -35,6 +48,8 @@ export interface TopologyDocument {
   readonly source: readonly Member[] | null;
   /** Entries of a node older than its floor are not believed. */
   readonly floors: Readonly<Record<string, number>>;
+  /** Which rings count for locks. */
+  readonly locks: LockEra;
   /** Newest first, at most `HISTORY_LENGTH`. The first is the present ring. */
   readonly history: readonly Era[];
 }
@@ -66,7 +81,7 @@ export function parseDocument(text: string | undefined): TopologyDocument | unde
  */
 function isDocument(found: unknown): found is TopologyDocument {
   if (!isRecord(found)) return false;
-  const { version, epoch, fingerprint, origin, members, source, floors, history } = found;
+  const { version, epoch, fingerprint, origin, members, source, floors, history, locks } = found;
   return (
     version === 1 &&
     isEpoch(epoch) &&
@@ -77,19 +92,34 @@ function isDocument(found: unknown): found is TopologyDocument {
     isRecord(floors) &&
     Object.values(floors).every((floor) => Number.isSafeInteger(floor)) &&
     isListOf(history, isEra) &&
+    isLockEra(locks) &&
     isHistoryOf(found as unknown as TopologyDocument)
   );
 }
 
 /** Newest first; the first era is that of the members, the second that of the source. */
-function isHistoryOf({ epoch, members, source, history }: TopologyDocument): boolean {
+function isHistoryOf({ epoch, members, source, history, locks }: TopologyDocument): boolean {
   const [present, previous] = history;
   return (
     present !== undefined &&
+    areNamed(history, { members, locks }) &&
     present.since <= epoch &&
     history.every(({ since }, i) => i === 0 || since < history[i - 1]!.since) &&
     areSame(present.members, members) &&
     (source === null || (previous !== undefined && areSame(previous.members, source)))
+  );
+}
+
+/** Every node on which locks may be has an address. */
+function areNamed(
+  history: readonly Era[],
+  { members, locks }: Pick<TopologyDocument, 'members' | 'locks'>,
+): boolean {
+  const named = new Set([...members, ...locks.leaving].map(({ id }) => id));
+  const counting = history.filter(({ since }) => since >= locks.since);
+  return (
+    counting.at(-1)?.since === locks.since &&
+    counting.every((era) => era.members.every(({ id }) => named.has(id)))
   );
 }
 
@@ -107,6 +137,12 @@ function isMember(found: unknown): boolean {
   // Throws for an address that cannot be used.
   addressOf({ id: String(found['id']), url: found['url'] });
   return true;
+}
+
+function isLockEra(found: unknown): found is LockEra {
+  if (!isRecord(found)) return false;
+  const { since, leaving, sealed } = found;
+  return isEpoch(since) && isListOf(leaving, isMember) && typeof sealed === 'boolean';
 }
 
 function isEra(found: unknown): boolean {

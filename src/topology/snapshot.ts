@@ -23,6 +23,10 @@ export interface SnapshotParts {
   /** Whether the ring before is still asked for what the present one lacks. */
   readonly joint: boolean;
   readonly floors: Readonly<Record<string, number>>;
+  /** The `since` of the oldest ring that counts for locks. */
+  readonly locksSince: number;
+  /** Nodes that locks may be on still, though they have left the rings in force. */
+  readonly leaving: ReadonlyMap<string, CacheNode>;
   /** Every node of the rings in force, by id. */
   readonly nodes: ReadonlyMap<string, CacheNode>;
 }
@@ -40,6 +44,9 @@ export class Snapshot {
   readonly #highestFloor: number;
   readonly #owners: readonly CacheNode[];
   readonly #sources: readonly CacheNode[];
+  /** For each ring that counts for locks, the oldest first: its nodes, in the order of its ids. */
+  readonly #lockRings: readonly { readonly ring: HashRing; readonly nodes: readonly CacheNode[] }[];
+  readonly leaving: ReadonlyMap<string, CacheNode>;
 
   constructor(parts: SnapshotParts) {
     const [present, previous] = parts.eras;
@@ -49,11 +56,16 @@ export class Snapshot {
     this.ring = present.ring;
     this.source = parts.joint ? previous?.ring : undefined;
     this.nodes = parts.nodes;
+    this.leaving = parts.leaving;
     this.#eras = parts.eras;
     this.#floors = parts.floors;
     this.#highestFloor = Math.max(0, ...Object.values(parts.floors));
     this.#owners = this.ring.ids.map((id) => this.#node(id));
     this.#sources = this.source === undefined ? [] : this.source.ids.map((id) => this.#node(id));
+    this.#lockRings = parts.eras
+      .filter(({ since }) => since >= parts.locksSince)
+      .reverse()
+      .map(({ ring }) => ({ ring, nodes: ring.ids.map((id) => this.#node(id)) }));
   }
 
   /** `joint` while a change is under way. */
@@ -71,6 +83,26 @@ export class Snapshot {
     if (this.source === undefined) return undefined;
     const previous = this.#sources[this.source.indexAt(hash)]!;
     return previous === this.owner(hash) ? undefined : previous;
+  }
+
+  /**
+   * The nodes at which a lock has to be held, in the order in which they are
+   * asked: each that owned its name in a ring that counts still, the oldest
+   * first. Whoever has the lock has the first of them, so nobody else can be
+   * at the others meanwhile.
+   */
+  lockHomes(hash: number): CacheNode[] {
+    const homes: CacheNode[] = [];
+    for (const { ring, nodes } of this.#lockRings) {
+      const home = nodes[ring.indexAt(hash)]!;
+      if (!homes.includes(home)) homes.push(home);
+    }
+    return homes;
+  }
+
+  /** Every node that locks may be on. */
+  lockNodes(): CacheNode[] {
+    return [...this.nodes.values(), ...this.leaving.values()];
   }
 
   /**
@@ -106,7 +138,7 @@ export class Snapshot {
   }
 
   #node(id: string): CacheNode {
-    const node = this.nodes.get(id);
+    const node = this.nodes.get(id) ?? this.leaving.get(id);
     if (node === undefined) throw new TypeError(`no node ${id}`);
     return node;
   }

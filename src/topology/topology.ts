@@ -81,6 +81,7 @@ export class Topology {
       members,
       source: null,
       floors: {},
+      locks: { since: 1, leaving: [], sealed: true },
       history: [{ since: 1, members: members.map(({ id, weight }) => ({ id, weight })) }],
     };
     this.#snapshot = this.#build(this.#document, [{ since: 1, ring }]);
@@ -153,8 +154,14 @@ export class Topology {
   /** The node of a seat that may join, connected; the caller takes it back with `dismiss` if it does not. */
   async invite(seat: Seat): Promise<CacheNode> {
     this.#candidates.add(seat.id);
+    const left = this.#nodes.get(seat.id);
+    if (left !== undefined && this.#seats.get(seat.id)?.url === seat.url) {
+      // It has left shortly before, and locks may be on it still.
+      await left.readmit();
+      return left;
+    }
     const node = this.#seat(seat);
-    await node.open();
+    await Promise.all([node.open(), left?.close()]);
     return node;
   }
 
@@ -168,7 +175,7 @@ export class Topology {
     await this.#takingUp;
     this.#candidates.delete(id);
     this.#refusals.delete(id);
-    if (this.#snapshot.nodes.has(id)) return;
+    if (this.#snapshot.nodes.has(id) || this.#snapshot.leaving.has(id)) return;
     const node = this.#nodes.get(id);
     this.#nodes.delete(id);
     this.#seats.delete(id);
@@ -270,7 +277,8 @@ export class Topology {
   /** The same members under a number found at a node; what was stored before it is not believed. */
   #renumbered(epoch: number): TopologyDocument {
     const members = this.#document.members.map(({ id, weight }) => ({ id, weight }));
-    return { ...this.#document, epoch, source: null, history: [{ since: epoch, members }] };
+    const locks = { since: epoch, leaving: [], sealed: true };
+    return { ...this.#document, epoch, source: null, locks, history: [{ since: epoch, members }] };
   }
 
   #learn(document: TopologyDocument | undefined, adopted = true): void {
@@ -303,8 +311,9 @@ export class Topology {
     });
     this.#snapshot = this.#build(document, eras);
     this.#candidates.clear();
+    const { nodes, leaving } = this.#snapshot;
     for (const [id, node] of this.#nodes) {
-      if (!this.#snapshot.nodes.has(id)) this.#retire(id, node);
+      if (!nodes.has(id) && !leaving.has(id)) this.#retire(id, node);
     }
     this.#parts.swapped(this.#snapshot, adopted);
   }
@@ -312,7 +321,8 @@ export class Topology {
   #newSeats(document: TopologyDocument): Seat[] {
     const first = this.#seats.values().next().value;
     const seats: Seat[] = [];
-    for (const member of [...document.members, ...(document.source ?? [])]) {
+    const { members, source, locks } = document;
+    for (const member of [...members, ...(source ?? []), ...locks.leaving]) {
       if (this.#nodes.has(member.id) || seats.some(({ id }) => id === member.id)) continue;
       seats.push({
         ...member,
@@ -324,20 +334,25 @@ export class Topology {
   }
 
   #build(document: TopologyDocument, eras: readonly RingEra[]): Snapshot {
-    const named = [...document.members, ...(document.source ?? [])];
-    const nodes = new Map<string, CacheNode>();
-    for (const { id } of named) {
-      const node = this.#nodes.get(id);
-      if (node !== undefined) nodes.set(id, node);
-    }
     return new Snapshot({
       epoch: document.epoch,
       fence: fenceOfDocument(document),
       eras,
       joint: document.source !== null,
       floors: document.floors,
-      nodes,
+      nodes: this.#nodesOf([...document.members, ...(document.source ?? [])]),
+      locksSince: document.locks.since,
+      leaving: this.#nodesOf(document.locks.leaving),
     });
+  }
+
+  #nodesOf(members: readonly Member[]): Map<string, CacheNode> {
+    const nodes = new Map<string, CacheNode>();
+    for (const { id } of members) {
+      const node = this.#nodes.get(id);
+      if (node !== undefined) nodes.set(id, node);
+    }
+    return nodes;
   }
 
   #seat(seat: Seat): CacheNode {

@@ -13,7 +13,7 @@ export interface Room {
 const ROOMS: ReadonlyArray<readonly [name: RegExp, floor: number, room: string]> = [
   [/^cli\//, 8, 'cli'],
   [/^(?:index|local|prometheus|keyv)\.ts$/, 7, ''],
-  [/^(?:cache\.ts|cache\/)/, 6, 'cache'],
+  [/^(?:cache\.ts|cache\/|locks\.ts)/, 6, 'cache'],
   [/^(?:options(?:-[a-z-]+)?\.ts|options\/|config\.ts|events\.ts)/, 5, 'options'],
   [/^load\//, 4, 'load'],
   [/^lock\//, 4, 'lock'],
@@ -22,7 +22,7 @@ const ROOMS: ReadonlyArray<readonly [name: RegExp, floor: number, room: string]>
   [/^ring\//, 1, 'ring'],
   [/^memory\//, 1, 'memory'],
   [/^local\//, 1, 'local'],
-  [/^(?:errors|clock|duration)\.ts$/, 0, 'ground'],
+  [/^(?:errors|clock|duration|emitter|keys)\.ts$/, 0, 'ground'],
   [/^metrics\//, 0, 'metrics'],
 ];
 

@@ -8,6 +8,10 @@ export class CountingClock implements Clock {
     return systemClock.now();
   }
 
+  wall(): number {
+    return systemClock.wall();
+  }
+
   after(delayMs: number, run: () => void): Timer {
     this.timers += 1;
     return systemClock.after(delayMs, run);

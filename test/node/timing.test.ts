@@ -66,6 +66,7 @@ describe('the hang watch', () => {
     const blocked = new HangWatch(
       {
         now: () => 0,
+        wall: () => 0,
         after: (_, run) => {
           if (soon.length === 0) soon.push(run);
           return { cancel: () => undefined };

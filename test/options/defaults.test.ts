@@ -109,6 +109,16 @@ test('options of which nothing is said are these defaults', () => {
         "softTimeoutMs": 0,
         "timeoutMs": 30000,
       },
+      "lock": {
+        "maxTtlMs": 60000,
+        "minHoldMs": 0,
+        "renewEveryMs": undefined,
+        "retries": Infinity,
+        "retryDelayMs": 250,
+        "signal": undefined,
+        "ttlMs": 10000,
+        "waitMs": 5000,
+      },
       "memory": {
         "maxBytes": 104857600,
         "maxEntries": 10000,

@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { checkKey, checkKeys, MAX_KEY_BYTES, namespacePrefix } from '../../src/cache/keys.ts';
+import { namespacePrefix } from '../../src/cache/namespaced.ts';
 import { InvalidKeyError, InvalidOptionError } from '../../src/errors.ts';
+import { checkKey, checkKeys, MAX_KEY_BYTES } from '../../src/keys.ts';
 
 const high = String.fromCharCode(0xd800);
 const low = String.fromCharCode(0xdc00);

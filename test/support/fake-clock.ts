@@ -9,6 +9,7 @@ interface Due {
 
 export class FakeClock implements Clock {
   #now: number;
+  #wallOffset = 0;
   #order = 0;
   readonly #timers = new Set<Due>();
   #soon: (() => void)[] = [];
@@ -19,6 +20,15 @@ export class FakeClock implements Clock {
 
   now(): number {
     return this.#now;
+  }
+
+  wall(): number {
+    return this.#now + this.#wallOffset;
+  }
+
+  /** Sets the host's time on (or back) without any time passing. */
+  jump(ms: number): void {
+    this.#wallOffset += ms;
   }
 
   after(delayMs: number, run: () => void): Timer {

@@ -10,6 +10,7 @@
  * read of a batch acts by itself, which allows more interleavings, not fewer.
  */
 import { NodeUnavailableError, type Unavailability } from '../../src/errors.ts';
+import type { LockNode } from '../../src/node/lock-node.ts';
 import type {
   Admit,
   Budget,
@@ -25,6 +26,7 @@ import type {
   RemoveAnswer,
   WriteAnswer,
 } from '../../src/node/node.ts';
+import { simulatedLockNode } from './simulated-locks.ts';
 import type { SimulatedServer } from './simulated-server.ts';
 
 /** Passed before a request has its effect, and before its answer arrives. */
@@ -50,6 +52,7 @@ const ROUNDS = 3;
 export class SimulatedNode implements CacheNode {
   readonly id: string;
   readonly server: SimulatedServer;
+  readonly locks: LockNode;
   fault: Fault = 'none';
   /** Requests that were sent, by what they asked. */
   readonly sent: string[] = [];
@@ -72,6 +75,7 @@ export class SimulatedNode implements CacheNode {
     this.#admit = options.admit;
     this.#hop = options.hop ?? (() => Promise.resolve());
     this.#timeoutMs = options.timeoutMs ?? 100;
+    this.locks = simulatedLockNode(server.locks, (what, act) => this.#ask(what, act));
   }
 
   state(): NodeState {

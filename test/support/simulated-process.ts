@@ -14,6 +14,8 @@ import { Memory, type MemoryTuning } from '../../src/memory/memory.ts';
 import { CacheCounters } from '../../src/metrics/metrics.ts';
 import { PayloadCodec } from '../../src/node/codec.ts';
 import { TopologyChanger } from '../../src/topology/change.ts';
+import { Gates } from '../../src/topology/gates.ts';
+import { LockEras } from '../../src/topology/lock-eras.ts';
 import type { Snapshot } from '../../src/topology/snapshot.ts';
 import { type RingTuning, type Seat, Topology } from '../../src/topology/topology.ts';
 import { type Hop, SimulatedNode } from './simulated-node.ts';
@@ -86,11 +88,16 @@ export interface SimulatedProcessOptions {
   readonly seated?: (node: SimulatedNode) => void;
 }
 
+/** The longest ttl of a lock. */
+const LONGEST_LOCK_MS = 60_000;
+
 export class SimulatedProcess {
   readonly counters = new CacheCounters();
   readonly memory: Memory;
   readonly settings: EntrySettings;
   readonly topology: Topology;
+  readonly gates: Gates;
+  readonly eras: LockEras;
   readonly changer: TopologyChanger;
   readonly runner: LoadRunner;
   readonly loader: Loader;
@@ -106,11 +113,12 @@ export class SimulatedProcess {
 
   private constructor(
     options: SimulatedProcessOptions,
-    made: Pick<SimulatedProcess, 'topology' | 'memory' | 'nodes' | 'swaps'>,
+    made: Pick<SimulatedProcess, 'topology' | 'memory' | 'nodes' | 'swaps' | 'eras'>,
   ) {
     const { clock } = options;
     const { topology, memory } = made;
     this.topology = topology;
+    this.eras = made.eras;
     this.memory = memory;
     this.nodes = made.nodes;
     this.swaps = made.swaps;
@@ -120,7 +128,12 @@ export class SimulatedProcess {
     const { counters } = this;
     const tuning = { ...TUNING, ...options.tuning };
     const shared = { clock, topology, memory, counters, encode, tuning };
-    this.changer = new TopologyChanger(topology, clock);
+    const rules = { kind: 'ring', longestMs: LONGEST_LOCK_MS } as const;
+    this.gates = new Gates(rules, () => topology.snapshot.lockNodes(), {
+      opened: () => undefined,
+      quarantined: () => undefined,
+    });
+    this.changer = new TopologyChanger(topology, this.gates, clock);
     this.runner = new LoadRunner(clock, counters, tuning);
     this.loader = (options.loader ?? ((parts) => new Loader(parts)))({
       ...shared,
@@ -154,11 +167,13 @@ export class SimulatedProcess {
         return node;
       },
       swapped: (snapshot, adopted) => {
+        eras.follow();
         memory.follow((key) => snapshot.ring.owner(key));
         swaps.push({ snapshot, adopted });
       },
     });
-    return new SimulatedProcess(options, { topology, memory, nodes, swaps });
+    const eras = new LockEras(topology, clock, LONGEST_LOCK_MS);
+    return new SimulatedProcess(options, { topology, memory, nodes, swaps, eras });
   }
 
   /** Connected. */

@@ -22,6 +22,7 @@ import {
   UNKNOWN_EPOCH,
   type WriteAnswer,
 } from '../../src/node/node.ts';
+import { SimulatedLocks } from './simulated-locks.ts';
 
 interface Entry {
   readonly payload: Payload;
@@ -52,9 +53,12 @@ export class SimulatedServer {
   readonly #values = new Map<string, Entry>();
   readonly #leases = new Map<string, { readonly token: string; readonly until: number }>();
 
+  readonly locks: SimulatedLocks;
+
   constructor(id: string, clock: Clock) {
     this.id = id;
     this.clock = clock;
+    this.locks = new SimulatedLocks(this);
   }
 
   /** Another process with nothing in it, on the same address. */
@@ -64,6 +68,7 @@ export class SimulatedServer {
     this.document = undefined;
     this.#values.clear();
     this.#leases.clear();
+    this.locks.wipe();
   }
 
   /** As if the server had chosen it for eviction. */
@@ -107,7 +112,7 @@ export class SimulatedServer {
     key: string,
     ask: { token: string; leaseMs: number; fence: string; seen?: Stored | undefined },
   ): LeaseAnswer {
-    const fenced = this.#fenced(ask.fence);
+    const fenced = this.fencedBy(ask.fence);
     if (fenced !== undefined) return fenced;
     const stored = this.stored(key);
     const { seen } = ask;
@@ -138,7 +143,7 @@ export class SimulatedServer {
   }
 
   fill(key: string, entry: Sealed & { token: string; fence: string }): FillAnswer {
-    const fenced = this.#fenced(entry.fence);
+    const fenced = this.fencedBy(entry.fence);
     if (fenced !== undefined) return fenced;
     if (!this.holdsLease(key, entry.token)) return { kind: 'lost' };
     this.#leases.delete(key);
@@ -148,7 +153,7 @@ export class SimulatedServer {
   }
 
   write(key: string, entry: Sealed & { fence: string }): WriteAnswer {
-    const fenced = this.#fenced(entry.fence);
+    const fenced = this.fencedBy(entry.fence);
     if (fenced !== undefined) return fenced;
     this.#leases.delete(key);
     if (this.full) {
@@ -160,7 +165,7 @@ export class SimulatedServer {
   }
 
   remove(key: string, fence: string): RemoveAnswer {
-    const fenced = this.#fenced(fence);
+    const fenced = this.fencedBy(fence);
     if (fenced !== undefined) return fenced;
     const existed = this.#entry(key) !== undefined;
     this.removeAnyway(key);
@@ -174,7 +179,7 @@ export class SimulatedServer {
   }
 
   copy(key: string, fence: string): CopyAnswer {
-    const fenced = this.#fenced(fence);
+    const fenced = this.fencedBy(fence);
     if (fenced !== undefined) return fenced;
     const entry = this.#entry(key);
     const stored = this.stored(key);
@@ -233,7 +238,7 @@ export class SimulatedServer {
     });
   }
 
-  #fenced(fence: string): Fenced | undefined {
+  fencedBy(fence: string): Fenced | undefined {
     if (this.fence === undefined) return { kind: 'unknown' };
     if (this.fence === fence) return undefined;
     if (this.epoch() >= epochOf(fence)) return { kind: 'stale' };

@@ -39,6 +39,7 @@ const document: fc.Arbitrary<TopologyDocument> = fc
     members: now,
     source: joint ? before : null,
     floors: { [now[0]?.id ?? '']: floor },
+    locks: { since: epoch, leaving: [], sealed: joint },
     history: [
       { since: epoch, members: placesOf(now) },
       { since: 1, members: placesOf(before) },

@@ -23,6 +23,7 @@ export function documentOf(ids: readonly string[], wanted: Wanted = {}): Topolog
     members,
     source: source === undefined ? null : before,
     floors: {},
+    locks: { since: epoch, leaving: [], sealed: true },
     history: source === undefined ? [] : withEra({ history: [] }, 1, before),
   };
   return { ...first, history: withEra(first, epoch, members) };

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { beforeAll, describe, expect, test } from 'vitest';
-import type { Stored } from '../../src/node/node.ts';
+import type { CacheNode, Stored } from '../../src/node/node.ts';
 import { HashRing } from '../../src/ring/ring.ts';
 import { Snapshot } from '../../src/topology/snapshot.ts';
 import { FakeClock } from '../support/fake-clock.ts';
@@ -65,6 +65,9 @@ function ringOf(members: string): HashRing {
 }
 
 /** The snapshot as the topology builds it: one era for each change. */
+/** Only the present ring counts. */
+const LOCKS = { locksSince: Number.MAX_SAFE_INTEGER, leaving: new Map<string, CacheNode>() };
+
 function snapshotOf({ epochs, floors }: Past): Snapshot {
   const eras: { since: number; ring: HashRing }[] = [];
   for (const [i, { members, joint }] of epochs.entries()) {
@@ -72,7 +75,7 @@ function snapshotOf({ epochs, floors }: Past): Snapshot {
     if (!closes) eras.unshift({ since: i + 1, ring: ringOf(members) });
   }
   const joint = epochs.at(-1)?.joint === true;
-  return new Snapshot({ epoch: epochs.length, fence: '', eras, joint, floors, nodes });
+  return new Snapshot({ epoch: epochs.length, fence: '', eras, joint, floors, nodes, ...LOCKS });
 }
 
 /** Epoch by epoch, from the newest back: since when has `node` owned the key? Undefined: it does not. */
@@ -161,13 +164,21 @@ test('a node that lost a key and got it back is not believed what it held before
 
 test('an owner older than the oldest era that is remembered is not believed', () => {
   const eras = [{ since: 20, ring: ringOf('a') }];
-  const snapshot = new Snapshot({ epoch: 20, fence: '', eras, joint: false, floors: {}, nodes });
+  const snapshot = new Snapshot({
+    epoch: 20,
+    fence: '',
+    eras,
+    joint: false,
+    floors: {},
+    nodes,
+    ...LOCKS,
+  });
   expect(snapshot.believes(storedAt(19), 1)).toBe(false);
   expect(snapshot.believes(storedAt(20), 1)).toBe(true);
 });
 
 test('a snapshot without a ring, or without a node of its rings, cannot be made', () => {
-  const parts = { epoch: 1, fence: '', joint: false, floors: {}, nodes };
+  const parts = { epoch: 1, fence: '', joint: false, floors: {}, nodes, ...LOCKS };
   expect(() => new Snapshot({ ...parts, eras: [] })).toThrow('needs a ring');
   const eras = [{ since: 1, ring: ringOf('a,b') }];
   const one = new Map([...nodes].slice(0, 1));

@@ -247,15 +247,21 @@ describe('a refresh', () => {
 });
 
 describe('a node that left', () => {
-  test('is given a second for the answers under way, and closed then', async () => {
+  test('is kept for the locks until the longest ttl is over, and a second for the answers under way', async () => {
     const fleet = newFleet();
     const { topology, changer, nodes } = await fleet.start(['a', 'b']);
     const b = nodes.get('b');
     await (await changer.change({ add: [], remove: ['b'] })).done;
     expect(topology.snapshot.nodes.has('b')).toBe(false);
-    await fleet.clock.advance(999);
+    expect([...topology.snapshot.leaving.keys()]).toEqual(['b']);
+    await fleet.clock.advance(60_000);
     expect(b?.closed).toBe(false);
-    await fleet.clock.advance(1);
+    expect(topology.snapshot.epoch).toBe(3);
+    // A margin of a second, and up to two so that not all processes do it at once.
+    await fleet.clock.advance(3_000);
+    expect(topology.snapshot.epoch).toBe(4);
+    expect(topology.snapshot.leaving.size).toBe(0);
+    await fleet.clock.advance(1_000);
     expect(b?.closed).toBe(true);
   });
 
@@ -284,8 +290,9 @@ describe('after close', () => {
 
   test('no timer is left', async () => {
     const fleet = newFleet();
-    const { topology, changer } = await fleet.start(['a', 'b']);
+    const { topology, changer, eras } = await fleet.start(['a', 'b']);
     await (await changer.change({ add: [], remove: ['b'] })).done;
+    eras.end();
     await topology.close();
     await fleet.clock.settle();
     expect(fleet.clock.pending).toBe(0);

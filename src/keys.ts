@@ -1,6 +1,5 @@
-/** What a key may be, and what the name of a namespace. */
-import { InvalidKeyError, InvalidOptionError } from '../errors.ts';
-import { NAME, NAME_RULE } from '../ring/members.ts';
+/** What a key may be, and the name of a lock. */
+import { InvalidKeyError } from './errors.ts';
 
 export const MAX_KEY_BYTES = 1_024;
 /** A UTF-16 unit is at most 3 bytes of UTF-8: shorter keys need not be measured. */
@@ -13,25 +12,31 @@ const SURELY_SHORT = Math.floor(MAX_KEY_BYTES / 3);
  * @throws InvalidKeyError
  */
 export function checkKey(key: unknown): asserts key is string {
-  if (typeof key !== 'string') throw new InvalidKeyError(`it is ${kindOf(key)}`, key);
-  if (key.length === 0) throw new InvalidKeyError('it is empty', key);
+  const why = keyFault(key);
+  if (why !== undefined) throw new InvalidKeyError(why, key);
+}
+
+/** The same rules for the name of a lock. @throws InvalidKeyError */
+export function checkLockName(name: unknown): asserts name is string {
+  const why = keyFault(name);
+  if (why !== undefined) throw new InvalidKeyError(why, name, 'the name of a lock');
+}
+
+/** What is wrong with it; undefined when nothing is. */
+function keyFault(key: unknown): string | undefined {
+  if (typeof key !== 'string') return `it is ${kindOf(key)}`;
+  if (key.length === 0) return 'it is empty';
   if (key.length > SURELY_SHORT) {
     const bytes = key.length > MAX_KEY_BYTES ? key.length : Buffer.byteLength(key);
-    if (bytes > MAX_KEY_BYTES) throw new InvalidKeyError('it is longer', key);
+    if (bytes > MAX_KEY_BYTES) return 'it is longer';
   }
-  if (!key.isWellFormed()) throw new InvalidKeyError('it has a lone surrogate', key);
+  return key.isWellFormed() ? undefined : 'it has a lone surrogate';
 }
 
 /** @throws InvalidKeyError for the first that is none. */
 export function checkKeys(keys: unknown): asserts keys is string[] {
   if (!Array.isArray(keys)) throw new InvalidKeyError('an array of keys is needed', keys);
   for (const key of keys) checkKey(key);
-}
-
-/** What stands before the keys of a namespace. @throws InvalidOptionError */
-export function namespacePrefix(name: unknown): string {
-  if (typeof name === 'string' && NAME.test(name)) return `${name}:`;
-  throw new InvalidOptionError('name', NAME_RULE, name);
 }
 
 function kindOf(key: unknown): string {

@@ -1,0 +1,226 @@
+/**
+ * The way of one caller to one lock: in line, a try, waiting for news or a
+ * while, the next try, until it is granted or patience is over.
+ *
+ *     1. Be the head of this process's line for the name.
+ *     2. Ask. Granted, and still valid now: done.
+ *     3. Busy, and nothing could be heard so far: listen, and ask again, this
+ *        time with a place in the queue.
+ *     4. Wait: for the message that the lock is reserved for us; until what is
+ *        left of the holder's time is over; or for a pause, in case a message
+ *        was lost. Then 2 again. A reservation is only a hint: it was made at a
+ *        time that is not known here, so it is asked for like any other lock.
+ *     5. Patience over: leave the queue, and give back what may have been
+ *        granted meanwhile.
+ */
+import type { Clock } from '../clock.ts';
+import {
+  LockTimeoutError,
+  LockUnavailableError,
+  NodeUnavailableError,
+  QuorumError,
+} from '../errors.ts';
+import type { Attempt, LockHomes } from './homes.ts';
+import { HeldLock, type LockHost } from './lock.ts';
+import type { LockSettings } from './settings.ts';
+import { remainingMs } from './validity.ts';
+import { type Lines, Patience, type Wakes } from './wait.ts';
+
+export interface AcquisitionParts {
+  readonly clock: Clock;
+  readonly homes: LockHomes;
+  readonly wakes: Wakes;
+  readonly lines: Lines;
+  readonly host: LockHost;
+  readonly nodeTimeoutMs: number;
+}
+
+export interface Wanted {
+  readonly name: string;
+  readonly token: string;
+  readonly settings: LockSettings;
+  /** False: one try, past the line, with no place in the queue; busy is an answer. */
+  readonly waits: boolean;
+}
+
+type Busy = Extract<Attempt, { kind: 'busy' }>;
+type Refusal = Exclude<Attempt, { kind: 'granted' }>;
+
+/** Pauses grow to this, unless the caller chose a longer one. */
+const MAX_PAUSE_MS = 1_000;
+/** Those who wait for the same end do not all ask at the same moment. */
+const SPREAD_MS = 20;
+
+export class Acquisition {
+  readonly #parts: AcquisitionParts;
+  readonly #wanted: Wanted;
+  readonly #startedAt: number;
+  readonly #patience: Patience;
+  #refusal: Refusal | undefined;
+  #mayHold = false;
+  #trying: Promise<Attempt> | undefined;
+
+  constructor(parts: AcquisitionParts, wanted: Wanted) {
+    const { clock, nodeTimeoutMs } = parts;
+    const { waitMs, signal } = wanted.settings;
+    this.#parts = parts;
+    this.#wanted = wanted;
+    this.#startedAt = clock.now();
+    // One try has the time that a node has to answer.
+    const bounds = { waitMs: waitMs === 0 ? nodeTimeoutMs : waitMs, signal };
+    this.#patience = new Patience(clock, bounds, () => this.#error());
+  }
+
+  /** Ends the wait. */
+  end(why: Error): void {
+    this.#patience.end(why);
+  }
+
+  async run(): Promise<HeldLock | Busy> {
+    const { lines } = this.#parts;
+    const { name, waits } = this.#wanted;
+    try {
+      if (!waits) return await this.#tryOnce();
+      const place = lines.enter(name);
+      try {
+        if (place !== undefined) await this.#patience.while(place.turn);
+        return await this.#untilGranted();
+      } finally {
+        if (place === undefined) lines.leave(name);
+        else place.leave();
+      }
+    } finally {
+      this.#patience.settle();
+    }
+  }
+
+  async #tryOnce(): Promise<HeldLock | Busy> {
+    try {
+      const attempt = await this.#try(false);
+      if (attempt.kind === 'granted')
+        return this.#lockOf(attempt) ?? { kind: 'busy', remainingMs: 1 };
+      if (attempt.kind === 'busy') return attempt;
+      throw this.#error();
+    } catch (error) {
+      this.#giveUp();
+      throw error;
+    }
+  }
+
+  async #untilGranted(): Promise<HeldLock> {
+    const { homes } = this.#parts;
+    const { name, settings } = this.#wanted;
+    try {
+      for (let tries = 0; ; ) {
+        const attempt = await this.#try(true);
+        if (attempt.kind === 'granted') {
+          const lock = this.#lockOf(attempt);
+          if (lock !== undefined) return lock;
+        } else if (attempt.kind === 'conflict') throw attempt.error;
+        const isLast = settings.waitMs === 0 || tries >= settings.retries;
+        if (isLast) throw this.#error();
+        // The answer to the question that came with no place in the queue is old by now.
+        if (attempt.kind === 'busy' && (await this.#patience.while(homes.listen(name)))) continue;
+        await this.#pause(attempt, tries);
+        tries++;
+      }
+    } catch (error) {
+      this.#giveUp();
+      throw error;
+    }
+  }
+
+  async #try(queue: boolean): Promise<Attempt> {
+    const { name, token, settings } = this.#wanted;
+    const { ttlMs } = settings;
+    const over = (): boolean => this.#patience.over;
+    this.#trying = this.#parts.homes.attempt({ name, token, ttlMs, queue, over });
+    const attempt = await this.#patience.while(this.#trying);
+    this.#trying = undefined;
+    if (attempt.kind !== 'granted') this.#refused(attempt);
+    return attempt;
+  }
+
+  #refused(refusal: Refusal): void {
+    this.#refusal = refusal;
+    // A place in the queue, or a request whose answer did not come.
+    this.#mayHold ||= refusal.kind !== 'unavailable' || wasSent(refusal.cause);
+  }
+
+  /** Undefined when its time was over before this process heard of it. */
+  #lockOf(granted: Extract<Attempt, { kind: 'granted' }>): HeldLock | undefined {
+    const { clock, host } = this.#parts;
+    const { settings } = this.#wanted;
+    const { grip, since } = granted;
+    if (remainingMs(clock, { since, ttlMs: settings.ttlMs }) === 0) {
+      void grip.release(0);
+      return undefined;
+    }
+    return new HeldLock({ ...this.#wanted, ...granted }, settings, host);
+  }
+
+  async #pause(attempt: Attempt, tries: number): Promise<void> {
+    const { clock, wakes } = this.#parts;
+    const { retries, retryDelayMs } = this.#wanted.settings;
+    let ms = retryDelayMs;
+    if (retries === Number.POSITIVE_INFINITY) {
+      const cap = Math.min(retryDelayMs * 2 ** Math.min(tries, 20), MAX_PAUSE_MS);
+      const longest = Math.max(cap, retryDelayMs);
+      ms = longest / 2 + (Math.random() * longest) / 2;
+      if (attempt.kind === 'busy') {
+        ms = Math.min(ms, attempt.remainingMs + Math.random() * SPREAD_MS);
+      }
+    }
+    const wait = wakes.wait(clock, this.#wanted.token, ms);
+    try {
+      await this.#patience.while(wait.woken);
+    } finally {
+      wait.cancel();
+    }
+  }
+
+  /** Nothing is to be held, and no place to be kept, whatever is still on its way. */
+  #giveUp(): void {
+    const { homes } = this.#parts;
+    const { name, token, settings } = this.#wanted;
+    const abandon = (): void => homes.abandon(name, { token, ttlMs: settings.ttlMs });
+    // The try goes on until its node has answered, and might be granted then.
+    if (this.#trying !== undefined) void this.#trying.then(abandon);
+    else if (this.#mayHold) abandon();
+  }
+
+  /** Why it was not granted, by the last answer. */
+  #error(): Error {
+    const { name, settings } = this.#wanted;
+    const waitedMs = this.#parts.clock.now() - this.#startedAt;
+    const refusal = this.#refusal;
+    switch (refusal?.kind) {
+      case 'conflict':
+        return refusal.error;
+      case 'no-quorum':
+        return new QuorumError(name, refusal.votes);
+      case 'unavailable': {
+        const { node, why, retryAfterMs, cause } = refusal;
+        return new LockUnavailableError(name, node, { why, retryAfterMs, cause });
+      }
+      case 'busy':
+        return new LockTimeoutError(name, waitedMs, Math.max(1, refusal.remainingMs));
+      case undefined:
+        break;
+    }
+    // Nothing was heard: neither from the node, nor from those before us in line.
+    if (this.#trying === undefined) return new LockTimeoutError(name, waitedMs, settings.ttlMs);
+    const why = `its node did not answer within ${Math.round(waitedMs)} ms`;
+    return new LockUnavailableError(name, this.#parts.homes.nodeOf(name), { why });
+  }
+}
+
+function wasSent(failure: NodeUnavailableError | undefined): boolean {
+  return failure?.reason === 'timeout' || failure?.reason === 'connection';
+}
+
+/** @throws What it is given, if it is no NodeUnavailableError. */
+export function asUnavailable(name: string, error: unknown): LockUnavailableError {
+  if (!(error instanceof NodeUnavailableError)) throw error;
+  return new LockUnavailableError(name, error.node, { why: error.message, cause: error });
+}

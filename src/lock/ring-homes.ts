@@ -1,0 +1,205 @@
+/**
+ * Locks on the ring: each name has one home, the node that owns it; while the
+ * ring changes, and until whatever was granted before has run out, every home
+ * it had since, the oldest first.
+ *
+ * The order is what excludes: whoever knows the new ring asks the old home
+ * first, where those are who do not know it; they are turned away by the epoch
+ * there, and follow. A holder has the new home take its token with its next
+ * renewal, which cannot meet another's: that one would have the old home.
+ * A home that does not answer is not replaced by another node: fail closed.
+ */
+
+import type { Clock } from '../clock.ts';
+import { NodeUnavailableError } from '../errors.ts';
+import type { LockInspection, Wake } from '../node/lock-node.ts';
+import type { CacheNode } from '../node/node.ts';
+import type { Gates } from '../topology/gates.ts';
+import type { Snapshot } from '../topology/snapshot.ts';
+import type { Topology } from '../topology/topology.ts';
+import type { Attempt, AttemptAsk, Grip, LockHomes } from './homes.ts';
+import { type LockStep, settleStep } from './steps.ts';
+import { momentOf } from './validity.ts';
+
+export interface HomesParts {
+  readonly clock: Clock;
+  readonly topology: Topology;
+  readonly gates: Gates;
+  /** Names this process to those who have something to tell it. */
+  readonly waiter: string;
+  readonly wake: (node: CacheNode) => Wake;
+}
+
+export class RingHomes implements LockHomes {
+  readonly #parts: HomesParts;
+
+  constructor(parts: HomesParts) {
+    this.#parts = parts;
+  }
+
+  async attempt(ask: AttemptAsk): Promise<Attempt> {
+    const grip = new RingGrip(this.#parts, ask);
+    const since = momentOf(this.#parts.clock);
+    const taken = await grip.take(ask);
+    if (taken.kind === 'granted') return { kind: 'granted', grip, number: taken.number, since };
+    grip.letGo();
+    return taken;
+  }
+
+  abandon(name: string, ask: { readonly token: string; readonly ttlMs: number }): void {
+    const { topology, waiter } = this.#parts;
+    const { snapshot } = topology;
+    for (const home of snapshot.lockHomes(snapshot.ring.hash(name))) {
+      giveBack(home, name, { ...ask, waiter });
+    }
+  }
+
+  async listen(name: string): Promise<boolean> {
+    const { topology, waiter, wake } = this.#parts;
+    const { snapshot } = topology;
+    const [home] = snapshot.lockHomes(snapshot.ring.hash(name));
+    if (home === undefined || home.locks.listening) return false;
+    return home.locks.listen(waiter, wake(home));
+  }
+
+  nodeOf(name: string): string {
+    const { snapshot } = this.#parts.topology;
+    return snapshot.lockHomes(snapshot.ring.hash(name))[0]!.id;
+  }
+
+  async look(name: string): Promise<LockInspection & { readonly node: string }> {
+    const { snapshot } = this.#parts.topology;
+    // Wherever it is held, it is held at the oldest home.
+    const home = snapshot.lockHomes(snapshot.ring.hash(name))[0]!;
+    return { ...(await home.locks.look(name)), node: home.id };
+  }
+}
+
+type Taken =
+  | { readonly kind: 'granted'; readonly number: number }
+  | Exclude<Attempt, { kind: 'granted' }>;
+
+class RingGrip implements Grip {
+  readonly #parts: HomesParts;
+  readonly #ask: AttemptAsk;
+  /** Where it is held, the oldest home first. */
+  #held: CacheNode[] = [];
+  #number = 0;
+  #over = false;
+
+  constructor(parts: HomesParts, ask: AttemptAsk) {
+    this.#parts = parts;
+    this.#ask = ask;
+  }
+
+  /** Takes the lock at every home. What was taken when it does not succeed is held still: see `letGo`. */
+  async take({ ttlMs }: { ttlMs: number }): Promise<Taken> {
+    const { topology } = this.#parts;
+    for (let round = 0; ; round++) {
+      const { snapshot } = topology;
+      const homes = snapshot.lockHomes(snapshot.ring.hash(this.#ask.name));
+      let outcome: LockStep = { kind: 'done' };
+      for (const home of homes) {
+        outcome = await this.#takeAt(home, snapshot, ttlMs);
+        if (outcome.kind !== 'done') break;
+      }
+      if (outcome.kind === 'again' && round < MAX_ROUNDS && !this.#isOver()) continue;
+      if (outcome.kind === 'again') return { ...SETTLING, node: homes[0]!.id };
+      if (outcome.kind !== 'done') return outcome;
+      this.#keepOnly(homes);
+      return { kind: 'granted', number: this.#number };
+    }
+  }
+
+  async prolong(ttlMs: number): Promise<'prolonged' | 'lost'> {
+    const taken = await this.take({ ttlMs });
+    switch (taken.kind) {
+      case 'granted':
+        return 'prolonged';
+      case 'busy':
+        return 'lost';
+      case 'unavailable':
+        throw taken.cause ?? new NodeUnavailableError(taken.node, 'fenced', taken.why);
+      case 'conflict':
+      case 'no-quorum':
+        return 'lost';
+    }
+  }
+
+  async release(keepMs: number): Promise<boolean> {
+    this.#over = true;
+    // The new home first: who is told of the old one goes on to it.
+    const held = this.#held.reverse();
+    this.#held = [];
+    const { name, token, ttlMs } = this.#ask;
+    const answers = held.map(async (home) => {
+      try {
+        return await home.locks.release(name, { token, waiter: '', keepMs });
+      } catch {
+        home.locks.releaseLater(name, token, ttlMs);
+        return false;
+      }
+    });
+    const confirmed = await Promise.all(answers);
+    return confirmed.length > 0 && confirmed.every(Boolean);
+  }
+
+  /** Gives back what was taken. */
+  letGo(): void {
+    this.#keepOnly([]);
+  }
+
+  /** At one home: lengthened where it is held, taken where it is not. */
+  async #takeAt(home: CacheNode, snapshot: Snapshot, ttlMs: number): Promise<LockStep> {
+    if (this.#isOver()) return GONE;
+    const { topology, gates } = this.#parts;
+    const { name, token } = this.#ask;
+    const { fence } = snapshot;
+    return settleStep({ node: home, snapshot, topology, gates }, async () => {
+      if (this.#held.includes(home)) {
+        const answer = await home.locks.prolong(name, { token, ttlMs, fence });
+        if (answer.kind === 'lost') return GONE;
+        return answer.kind === 'prolonged' ? { kind: 'done' } : answer;
+      }
+      const waiter = this.#ask.queue && home.locks.listening ? this.#parts.waiter : '';
+      const { profile } = gates;
+      const floor = this.#number;
+      const ask = { token, ttlMs, fence, profile, waiter, floor };
+      const answer = await home.locks.acquire(name, ask);
+      if (answer.kind !== 'granted') return answer;
+      this.#held.push(home);
+      this.#number = Math.max(this.#number, answer.number);
+      return { kind: 'done' };
+    });
+  }
+
+  #isOver(): boolean {
+    return this.#over || this.#ask.over();
+  }
+
+  #keepOnly(homes: readonly CacheNode[]): void {
+    if (this.#held.every((home) => homes.includes(home))) return;
+    const { name, token, ttlMs } = this.#ask;
+    for (const home of this.#held) {
+      if (!homes.includes(home)) giveBack(home, name, { token, ttlMs, waiter: '' });
+    }
+    this.#held = this.#held.filter((home) => homes.includes(home));
+  }
+}
+
+/** How often a step takes up another ring before it gives up. */
+const MAX_ROUNDS = 4;
+const GONE = { kind: 'busy', remainingMs: 0 } as const;
+const SETTLING = { kind: 'unavailable', why: 'the ring keeps changing' } as const;
+
+/** In the background, until the ttl has done it. */
+export function giveBack(
+  home: CacheNode,
+  name: string,
+  ask: { readonly token: string; readonly ttlMs: number; readonly waiter: string },
+): void {
+  const { token, waiter, ttlMs } = ask;
+  home.locks.release(name, { token, waiter, keepMs: 0 }).catch(() => {
+    home.locks.releaseLater(name, token, ttlMs);
+  });
+}

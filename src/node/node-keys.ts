@@ -1,0 +1,35 @@
+/** The names of all that stands on a node: docs/wire-format.md. */
+
+export interface NodeKeys {
+  readonly fence: string;
+  readonly document: string;
+  value(key: string): string;
+  lease(key: string): string;
+  /** Whether this node grants locks. */
+  readonly gate: string;
+  lock(name: string): string;
+  /** The last number granted with a lock. */
+  counter(name: string): string;
+  /** Those who wait for a lock. */
+  queue(name: string): string;
+  /** Before the waiter's id: where it is told of a lock reserved for it. */
+  readonly channel: string;
+}
+
+/** @param namespace Before every key; no braces. */
+export function keysOf(namespace: string): NodeKeys {
+  const valuePrefix = `${namespace}:v:`;
+  const leasePrefix = `${namespace}:l:`;
+  const locks = `${namespace}:k:`;
+  return {
+    fence: `${namespace}:e`,
+    document: `${namespace}:t`,
+    value: (key) => valuePrefix + key,
+    lease: (key) => leasePrefix + key,
+    gate: `${locks}g`,
+    lock: (name) => `${locks}l:${name}`,
+    counter: (name) => `${locks}n:${name}`,
+    queue: (name) => `${locks}q:${name}`,
+    channel: `${locks}w:`,
+  };
+}

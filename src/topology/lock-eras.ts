@@ -1,0 +1,83 @@
+/**
+ * Ends the time in which a lock is held at its old home as well: when every
+ * node of the old rings is known to turn away who does not know the new one,
+ * and then the longest ttl has passed, so that nothing is held at an old home
+ * alone.
+ *
+ * Every process sees to it, one of them does it. A node that could not be
+ * raised may still serve those who do not know better: the time goes on, and
+ * what had its home there cannot be had, until it can be reached.
+ */
+import type { Clock, Timer } from '../clock.ts';
+import { NodeUnavailableError, TopologyBusyError } from '../errors.ts';
+import { propose, raiseAll } from './announce.ts';
+import type { TopologyDocument } from './document.ts';
+import type { Topology } from './topology.ts';
+
+/** Beyond the longest ttl: what two clocks may drift apart in it. */
+const MARGIN_MS = 1_000;
+/** So that not all processes do it at once. */
+const SPREAD_MS = 2_000;
+const RETRY_MS = 5_000;
+
+export class LockEras {
+  readonly #topology: Topology;
+  readonly #clock: Clock;
+  readonly #waitMs: number;
+  #timer: Timer | undefined;
+  #ended = false;
+
+  /** @param longestMs The longest ttl of any lock. */
+  constructor(topology: Topology, clock: Clock, longestMs: number) {
+    this.#topology = topology;
+    this.#clock = clock;
+    this.#waitMs = longestMs + MARGIN_MS + Math.random() * SPREAD_MS;
+  }
+
+  /** Another document is in force. */
+  follow(): void {
+    const { document } = this.#topology;
+    this.#timer?.cancel();
+    if (this.#ended || document.source !== null || isSettled(document)) return;
+    if (document.locks.sealed) this.#after(this.#waitMs, () => this.#settle(document));
+    else this.#after(0, () => this.#seal(document));
+  }
+
+  end(): void {
+    this.#ended = true;
+    this.#timer?.cancel();
+  }
+
+  async #seal(document: TopologyDocument): Promise<void> {
+    const sealed = await raiseAll(this.#topology, document);
+    if (document !== this.#topology.document) return;
+    if (sealed) this.#after(this.#waitMs, () => this.#settle(document));
+    else this.#after(RETRY_MS, () => this.#seal(document));
+  }
+
+  async #settle(document: TopologyDocument): Promise<void> {
+    const since = document.history[0]!.since;
+    const locks = { since, leaving: [], sealed: true };
+    const settled = { ...document, epoch: document.epoch + 1, locks };
+    try {
+      await propose(this.#topology, settled);
+      await this.#topology.takeUp(settled);
+      await raiseAll(this.#topology, settled);
+    } catch (error) {
+      if (!(error instanceof NodeUnavailableError || error instanceof TopologyBusyError))
+        throw error;
+      this.#after(RETRY_MS, () => this.#settle(document));
+    }
+  }
+
+  /** Unless another document has come into force by then. */
+  #after(delayMs: number, run: () => Promise<void>): void {
+    if (this.#ended) return;
+    this.#timer?.cancel();
+    this.#timer = this.#clock.after(delayMs, () => void run());
+  }
+}
+
+function isSettled({ history, locks }: TopologyDocument): boolean {
+  return locks.since === history[0]?.since;
+}
