@@ -19,7 +19,17 @@ const folder = mkdtempSync(join(tmpdir(), 'ringcache-docs-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 /** What examples take for granted. */
-const GIVEN = `declare const db: { users: { find(id: number): Promise<{ name: string }> } };\n`;
+const GIVEN = `
+declare global {
+  const db: {
+    users: { find(id: number): Promise<{ name: string }> };
+    stock: { take(sku: string, fence: number): Promise<number> };
+    report(): Promise<void>;
+  };
+  const locks: import('ringcache').Locks;
+  const redis: import('ringcache').EvalClient;
+}
+`;
 
 /** What the compiler says of some code of a reader of ours; nothing when it is content. */
 function complaintsOf(code: string): string {
