@@ -18,9 +18,18 @@ import { Topology, type TopologyParts } from './topology/topology.ts';
 
 const noop = (): void => undefined;
 
+/** Locks with connections of their own. */
+export interface OwnLocks extends Locks, AsyncDisposable {
+  /**
+   * Ends everything: callers that wait are rejected with ClosedError, locks that
+   * are held are lost (`closed`) and end by their ttl, since the work under them
+   * may go on. No timer and no socket is left. Idempotent.
+   */
+  close(): Promise<void>;
+}
+
 /**
- * Connects to the nodes and returns the locks; dispose of them when they are no
- * longer needed (`await using`, or `Symbol.asyncDispose`).
+ * Connects to the nodes and returns the locks; `close()` them, or `await using`.
  *
  * A node that is down does not make it reject: locks that belong to it cannot
  * be had until it is there.
@@ -29,7 +38,7 @@ const noop = (): void => undefined;
  * @throws TopologyConflictError when the nodes serve another member list, `quorum` or `maxTtl`;
  *   everything is closed again.
  */
-export async function createLocks(options: CreateLocksOptions): Promise<Locks & AsyncDisposable> {
+export async function createLocks(options: CreateLocksOptions): Promise<OwnLocks> {
   const resolved = resolveLocksOptions(options);
   const events = new Emitter<LockEvents>();
   const topology = await Topology.create(resolved.seats, {
@@ -56,12 +65,11 @@ export async function createLocks(options: CreateLocksOptions): Promise<Locks & 
     await close();
     throw error;
   }
-  return Object.assign(locks.service, {
-    [Symbol.asyncDispose]: (): Promise<void> => {
-      closing ??= close();
-      return closing;
-    },
-  });
+  const closeOnce = (): Promise<void> => {
+    closing ??= close();
+    return closing;
+  };
+  return Object.assign(locks.service, { close: closeOnce, [Symbol.asyncDispose]: closeOnce });
 }
 
 function topologyParts(

@@ -60,7 +60,7 @@ export function joinLocks(parts: LockRoomsParts): LockRooms {
     gates,
     follow: () => eras.follow(),
     end: () => {
-      service.close();
+      service.end();
       eras.end();
     },
   };

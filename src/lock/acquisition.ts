@@ -112,7 +112,7 @@ export class Acquisition {
     const { name, settings } = this.#wanted;
     try {
       for (let tries = 0; ; ) {
-        const attempt = await this.#try(true);
+        const attempt = await this.#try(settings.waitMs > 0);
         if (attempt.kind === 'granted') {
           const lock = this.#lockOf(attempt);
           if (lock !== undefined) return lock;

@@ -232,7 +232,7 @@ export class LockService implements Locks {
    * Those who wait are rejected; what is held is lost (`closed`), and left to
    * end by itself, since the work under it may go on.
    */
-  close(): void {
+  end(): void {
     this.#closed = true;
     for (const acquisition of this.#acquiring) acquisition.end(new ClosedError('the lock service'));
     for (const lock of this.#held) lock.close();

@@ -84,6 +84,8 @@ export interface LockNode {
   raise(name: string, ask: { readonly token: string; readonly number: number }): Promise<boolean>;
   look(name: string): Promise<LockInspection>;
   knock(ask: KnockAsk): Promise<GateAnswer>;
+  /** Whether it was restarted or emptied while this process knew it: others may have had locks there. */
+  readonly forgetful: boolean;
 
   /** Whether `listen` has come to stand and has not been lost since. */
   readonly listening: boolean;

@@ -26,6 +26,7 @@ export interface LockNodeParts {
   readonly orphans: Removals;
   /** Of the server as it was last admitted. */
   runId(): string;
+  forgetful(): boolean;
 }
 
 const PROLONGED: ProlongAnswer = { kind: 'prolonged' };
@@ -92,6 +93,10 @@ export class RedisLockNode implements LockNode {
     const { keys, outbox } = this.#parts;
     const operands = [keys.gate, this.#run, profile, Math.ceil(longestMs), claim];
     return outbox.script({ script: KNOCK, operands }, gateAnswer);
+  }
+
+  get forgetful(): boolean {
+    return this.#parts.forgetful();
   }
 
   get listening(): boolean {

@@ -127,6 +127,7 @@ export class RedisNode implements CacheNode {
       push: this.#push,
       orphans: this.#orphans,
       runId: () => this.#standing.runId,
+      forgetful: () => this.#standing.forgetful,
     });
   }
 

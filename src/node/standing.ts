@@ -13,7 +13,7 @@ import type { Place } from './address.ts';
 import { AdmissionProcedure } from './admission.ts';
 import { Breaker } from './breaker.ts';
 import { Connection } from './connection.ts';
-import type { Admit, NodeListener, NodeState } from './node.ts';
+import type { Admit, Greeting, NodeListener, NodeState } from './node.ts';
 import type { NodeClock } from './node-clock.ts';
 import type { NodeKeys } from './node-keys.ts';
 import type { Removals } from './removals.ts';
@@ -47,6 +47,8 @@ export class Standing {
   #closed = false;
   #reported: NodeState['state'] = 'connecting';
   #runId = '';
+  #known = false;
+  #forgetful = false;
   /** Why it is down: told to those who are turned away. */
   #problem = '';
 
@@ -77,7 +79,7 @@ export class Standing {
       removals,
       orphans,
       generation: () => this.#generation,
-      admitted: ({ runId }) => this.#admitted(runId),
+      admitted: (greeting) => this.#admitted(greeting),
       tell: (error) => this.tell(error),
     });
   }
@@ -91,6 +93,11 @@ export class Standing {
   /** Of the server as it was last admitted. */
   get runId(): string {
     return this.#runId;
+  }
+
+  /** Whether the server was restarted or emptied since it was first admitted. */
+  get forgetful(): boolean {
+    return this.#forgetful;
   }
 
   /** Why nothing may be asked now. Half-open is not open to callers: the probe is our own. */
@@ -140,8 +147,11 @@ export class Standing {
     return admitted;
   }
 
-  #admitted(runId: string): void {
+  #admitted({ runId, fence }: Greeting): void {
     if (this.#closed) return;
+    // Not at the first one: it may be new then.
+    if (this.#known && (fence === undefined || runId !== this.#runId)) this.#forgetful = true;
+    this.#known = true;
     this.#runId = runId;
     this.#problem = '';
     this.#told.clear();

@@ -3,7 +3,8 @@
  * forgotten what it granted, so it grants nothing until the longest ttl has
  * passed. The node itself notices a restart (its run id is another). That it
  * was emptied, it cannot know; those who ask it do: this process has seen it
- * open before, or another node of the ring is open.
+ * open or found it restarted or emptied before, or another node of the ring is
+ * open.
  *
  * Only when nobody knows of any grant is a node new. At the first start of a
  * fleet several processes find that out at once, so it takes two steps: all
@@ -13,7 +14,7 @@
  *     Q:                                         … A is open; B is new, so not emptied.
  *
  * Not protected: every node loses its data at once, and a process that has
- * never used the locks comes before all those that have.
+ * was just started comes before all those that know.
  */
 import { NodeUnavailableError } from '../errors.ts';
 import type { Claim, GateAnswer } from '../node/lock-node.ts';
@@ -91,7 +92,7 @@ export class Gates {
   }
 
   async #decide(node: CacheNode): Promise<GateAnswer> {
-    const known = this.#seenOpen.has(node.id);
+    const known = this.#seenOpen.has(node.id) || node.locks.forgetful;
     const answer = await this.#knock(node, known ? 'wiped' : 'ask');
     if (answer.kind !== 'missing' && answer.kind !== 'new') return answer;
     const others = await this.#askOthers(node);

@@ -143,6 +143,7 @@ export function simulatedLockNode(
     raise: (name, wanted) => ask(`raise ${name}`, () => locks.raise(name, wanted)),
     look: (name) => ask(`look ${name}`, () => locks.look(name)),
     knock: (wanted) => ask('knock', () => locks.knock(wanted)),
+    forgetful: false,
     listening: false,
     listen: () => Promise.resolve(false),
     evictionPolicy: () => Promise.resolve(undefined),
