@@ -3,9 +3,10 @@
  * width, `<16 digits>:<8 hex digits>`, so that a script can compare two epochs
  * as text. Knows nothing about what the epoch stands for.
  */
-import { UNKNOWN_EPOCH } from './node.ts';
 
 export const EPOCH_DIGITS = 16;
+/** Of a node that has none. */
+export const UNKNOWN_EPOCH = -1;
 const FENCE = /^(\d{16}):[0-9a-f]{8}$/;
 
 /**
@@ -21,3 +22,6 @@ export function epochOf(fence: string): number {
   const digits = FENCE.exec(fence)?.[1];
   return digits === undefined ? UNKNOWN_EPOCH : Number(digits);
 }
+
+/** The snapshot of the asker is older than the node's epoch, or the node has no epoch (it must be admitted again). Nothing was done. */
+export type Fenced = { readonly kind: 'stale' } | { readonly kind: 'unknown' };

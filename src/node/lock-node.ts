@@ -3,7 +3,7 @@
  * question the closed list of its answers. As in node.ts: whatever goes wrong
  * is a `NodeUnavailableError`.
  */
-import type { Fenced } from './node.ts';
+import type { Fenced } from './fence.ts';
 
 export interface AcquireAsk {
   readonly token: string;

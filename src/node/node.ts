@@ -10,6 +10,7 @@
  */
 import type { NodeUnavailableError } from '../errors.ts';
 import type { LatencySummary, NodeCounters } from '../metrics/metrics.ts';
+import { type Fenced, UNKNOWN_EPOCH } from './fence.ts';
 import type { LockNode } from './lock-node.ts';
 
 /** An encoded value: what the codec made of it, without the header. */
@@ -54,7 +55,7 @@ export interface Reader {
   failed(position: number, error: NodeUnavailableError): void;
 }
 
-export const UNKNOWN_EPOCH = -1;
+export { type Fenced, UNKNOWN_EPOCH };
 
 /**
  * What is left of a node's time for one read, however many requests that
@@ -73,9 +74,6 @@ export interface LeaseAsk {
   readonly seen?: Stored | undefined;
   readonly budget?: Budget | undefined;
 }
-
-/** The snapshot of the asker is older than the node's epoch, or the node has no epoch (it must be admitted again). Nothing was done. */
-export type Fenced = { readonly kind: 'stale' } | { readonly kind: 'unknown' };
 
 export type LeaseAnswer =
   | { readonly kind: 'value'; readonly stored: Stored } // there is a value other than the one seen
