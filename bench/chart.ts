@@ -14,8 +14,9 @@ export interface Series {
 
 interface PanelBase {
   readonly title: string;
-  readonly xTitle: string;
-  /** Evenly spaced along the x axis; every series has a value for each. */
+  /** What the categories are. @default none: they say so themselves */
+  readonly xTitle?: string;
+  /** Evenly spaced along the x axis, with line breaks or without; every series has a value for each. */
   readonly categories: readonly string[];
   readonly max: number;
   readonly ticks: readonly number[];
@@ -25,6 +26,8 @@ interface PanelBase {
 
 export interface BarPanel extends PanelBase {
   readonly kind: 'bars';
+  /** Where a logarithmic axis begins. @default none: an even axis from 0 */
+  readonly min?: number;
   /** A short line across the bars of each category. */
   readonly marks?: { readonly name: string; readonly values: readonly number[] };
 }
@@ -105,7 +108,10 @@ export function drawChart(chart: Chart): string {
 function drawBars(panel: BarPanel, plot: Plot): string {
   const step = plot.width / panel.categories.length;
   const bar = (step * 0.74) / panel.series.length;
-  const y = (value: number): number => plot.top + plot.height * (1 - value / panel.max);
+  const { min, max } = panel;
+  const partOf = (value: number): number =>
+    min === undefined ? value / max : Math.max(0, Math.log(value / min) / Math.log(max / min));
+  const y = (value: number): number => plot.top + plot.height * (1 - partOf(value));
   const parts = [drawFrame(panel, plot, y)];
   for (const [c] of panel.categories.entries()) {
     const left = plot.left + c * step + step * 0.13;
@@ -176,11 +182,19 @@ function drawFrame(panel: BarPanel | LinePanel, plot: Plot, y: (value: number) =
       ),
     ]),
     line({ x: plot.left, y: bottom }, { x: right, y: bottom }, 'axis'),
-    ...panel.categories.map((category, c) =>
-      text(category, { x: plot.left + (c + 0.5) * step, y: bottom + 18 }, 'text-anchor="middle"'),
+    ...panel.categories.flatMap((category, c) =>
+      category
+        .split('\n')
+        .map((label, i) =>
+          text(
+            label,
+            { x: plot.left + (c + 0.5) * step, y: bottom + 18 + i * 16 },
+            `text-anchor="middle"${i > 0 ? ' class="quiet"' : ''}`,
+          ),
+        ),
     ),
     text(
-      panel.xTitle,
+      panel.xTitle ?? '',
       { x: plot.left + plot.width / 2, y: bottom + 38 },
       'class="quiet" text-anchor="middle"',
     ),
@@ -209,10 +223,12 @@ function describe(chart: Chart): string {
   return chart.panels
     .map((panel) => {
       const series = panel.series.map(({ name, values }) => {
-        const all = values.map((value, c) => `${panel.categories[c]}: ${panel.format(value)}`);
+        const names = panel.categories.map((category) => category.replace('\n', ', '));
+        const all = values.map((value, c) => `${names[c]}: ${panel.format(value)}`);
         return `${name} (${all.join(', ')})`;
       });
-      return `${panel.title}, by ${panel.xTitle}: ${series.join('; ')}.`;
+      const by = panel.xTitle === undefined ? '' : `, by ${panel.xTitle}`;
+      return `${panel.title}${by}: ${series.join('; ')}.`;
     })
     .join(' ');
 }
