@@ -129,7 +129,8 @@ export class HeldLock implements Lock {
   /** Why it cannot be relied on; undefined while it can, or was released before it was lost. */
   lossNow(): LockLostError | undefined {
     // The end may have come while this process did not get to run its timers.
-    if (this.#releasing === undefined && this.remaining() === 0) this.#lose(this.#whyOver());
+    const ended = this.#loss !== undefined || this.#releasing !== undefined;
+    if (!ended && this.remaining() === 0) this.#lose(this.#whyOver());
     return this.#loss;
   }
 
@@ -209,7 +210,8 @@ export class HeldLock implements Lock {
   }
 
   #retryRenewal(): void {
-    if (this.lossNow() !== undefined) return;
+    // Released while it was under way: no end is awaited any more, nor found.
+    if (this.#releasing !== undefined || this.lossNow() !== undefined) return;
     const retryMs = Math.max(LEAST_RETRY_MS, this.#validity.ttlMs * RETRY_PART);
     if (this.#settings.renewEveryMs === 0 || retryMs >= this.remaining()) this.#awaitEnd();
     else this.#after(retryMs, () => this.#renew());
