@@ -85,6 +85,8 @@ export class HeldLock implements Lock {
   readonly #settings: LockSettings;
   readonly #since: Moment;
   #validity: Validity;
+  /** What the last request asks for. */
+  #asked: Validity | undefined;
   #timer: Timer | undefined;
   #controller: AbortController | undefined;
   #loss: LockLostError | undefined;
@@ -138,13 +140,15 @@ export class HeldLock implements Lock {
     const { ttlMs, maxTtlMs } = this.#settings;
     const wantedMs = ttl === undefined ? ttlMs : lockTtl(ttl, maxTtlMs);
     this.assertHeld();
+    const prolonged = this.#prolong(wantedMs);
     // A renewal in between would set the old time again.
     this.#awaitEnd();
     try {
-      await this.#prolong(wantedMs);
+      await prolonged;
     } catch (error) {
       if (!(error instanceof NodeUnavailableError)) throw error;
       this.#retryRenewal();
+      this.assertHeld();
       const why = `${error.message}; it is held still, for what remaining() says`;
       throw new LockUnavailableError(this.name, error.node, { why, cause: error });
     }
@@ -200,8 +204,9 @@ export class HeldLock implements Lock {
   #renew(): void {
     if (this.lossNow() !== undefined) return;
     this.#failing = true;
+    const prolonged = this.#prolong(this.#validity.ttlMs);
     this.#awaitEnd();
-    this.#prolong(this.#validity.ttlMs).then(
+    prolonged.then(
       () => {
         if (this.remaining() > 0) this.#arm();
       },
@@ -219,15 +224,20 @@ export class HeldLock implements Lock {
 
   /** @throws NodeUnavailableError when nothing is known. Loses the lock when it is not ours any more. */
   async #prolong(ttlMs: number): Promise<void> {
-    const since = momentOf(this.#host.clock);
+    const { clock } = this.#host;
+    const validity = { since: momentOf(clock), ttlMs };
+    this.#asked = validity;
+    // The node may act on it though no answer comes: a shorter time counts at once.
+    if (remainingMs(clock, validity) < this.remaining()) this.#validity = validity;
     const answer = await this.#grip.prolong(ttlMs);
     if (this.#loss !== undefined || this.#releasing !== undefined) return;
     if (answer === 'lost') return this.#lose('taken');
     // Too late: the time that was known to be ours is over.
     if (this.lossNow() !== undefined) return;
     this.#failing = false;
-    this.#validity = { since, ttlMs };
     this.#host.renewed();
+    // The node acts in the order of the requests, so what was asked last is what counts there.
+    if (this.#asked === validity) this.#validity = validity;
   }
 
   #whyOver(): LockLoss {
