@@ -30,7 +30,7 @@ export interface AcquisitionParts {
   readonly clock: Clock;
   readonly homes: LockHomes;
   readonly wakes: Wakes;
-  readonly lines: Lines;
+  readonly lines: Lines<Refusal>;
   readonly host: LockHost;
   readonly nodeTimeoutMs: number;
 }
@@ -44,7 +44,7 @@ export interface Wanted {
 }
 
 type Busy = Extract<Attempt, { kind: 'busy' }>;
-type Refusal = Exclude<Attempt, { kind: 'granted' }>;
+export type Refusal = Exclude<Attempt, { kind: 'granted' }>;
 
 /** Pauses grow to this, unless the caller chose a longer one. */
 const MAX_PAUSE_MS = 1_000;
@@ -143,6 +143,7 @@ export class Acquisition {
 
   #refused(refusal: Refusal): void {
     this.#refusal = refusal;
+    if (this.#wanted.waits) this.#parts.lines.tell(this.#wanted.name, refusal);
     // A place in the queue, or a request whose answer did not come.
     this.#mayHold ||= refusal.kind !== 'unavailable' || wasSent(refusal.cause);
   }
@@ -191,9 +192,9 @@ export class Acquisition {
 
   /** Why it was not granted, by the last answer. */
   #error(): Error {
-    const { name, settings } = this.#wanted;
+    const { name } = this.#wanted;
     const waitedMs = this.#parts.clock.now() - this.#startedAt;
-    const refusal = this.#refusal;
+    const refusal = this.#refusal ?? this.#newsOfHead();
     switch (refusal?.kind) {
       case 'conflict':
         return refusal.error;
@@ -208,10 +209,15 @@ export class Acquisition {
       case undefined:
         break;
     }
-    // Nothing was heard: neither from the node, nor from those before us in line.
-    if (this.#trying === undefined) return new LockTimeoutError(name, waitedMs, settings.ttlMs);
     const why = `its node did not answer within ${Math.round(waitedMs)} ms`;
     return new LockUnavailableError(name, this.#parts.homes.nodeOf(name), { why });
+  }
+
+  /** Who is still in line knows of the lock what the head was told. */
+  #newsOfHead(): Refusal | undefined {
+    const { name, waits } = this.#wanted;
+    if (!waits || this.#trying !== undefined) return undefined;
+    return this.#parts.lines.news(name);
   }
 }
 

@@ -17,7 +17,7 @@ import {
 } from '../errors.ts';
 import { checkLockName } from '../keys.ts';
 import { LockCounters, type LockStats } from '../metrics/metrics.ts';
-import { Acquisition, asUnavailable } from './acquisition.ts';
+import { Acquisition, asUnavailable, type Refusal } from './acquisition.ts';
 import { LockGroup } from './group.ts';
 import type { Attempt, LockHomes } from './homes.ts';
 import { HeldLock, type Lock, type LockHost } from './lock.ts';
@@ -111,7 +111,7 @@ export interface LockServiceParts {
 export class LockService implements Locks {
   readonly #parts: LockServiceParts;
   readonly #counters = new LockCounters();
-  readonly #lines = new Lines();
+  readonly #lines = new Lines<Refusal>();
   readonly #held = new Set<HeldLock>();
   readonly #acquiring = new Set<Acquisition>();
   readonly #host: LockHost;

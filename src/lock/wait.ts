@@ -10,24 +10,34 @@ import type { Clock, Timer } from '../clock.ts';
 /** Beyond this a timer would fire at once; nobody waits for 24 days. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
-/** Those of this process who want a lock, a line for each name. */
-export class Lines {
-  readonly #lines = new Map<string, (() => void)[]>();
+interface Line<News> {
+  readonly waiting: (() => void)[];
+  news: News | undefined;
+}
+
+/**
+ * Those of this process who want a lock, a line for each name.
+ *
+ * @typeParam News What the head of a line was told by the nodes.
+ */
+export class Lines<News> {
+  readonly #lines = new Map<string, Line<News>>();
 
   /** Undefined: at the head already. Otherwise resolves when it is. Every one that enters must leave. */
   enter(name: string): { readonly turn: Promise<void>; leave(): void } | undefined {
     const line = this.#lines.get(name);
     if (line === undefined) {
-      this.#lines.set(name, []);
+      this.#lines.set(name, { waiting: [], news: undefined });
       return undefined;
     }
+    const { waiting } = line;
     const { promise, resolve } = Promise.withResolvers<void>();
-    line.push(resolve);
+    waiting.push(resolve);
     return {
       turn: promise,
       leave: () => {
-        const at = line.indexOf(resolve);
-        if (at >= 0) line.splice(at, 1);
+        const at = waiting.indexOf(resolve);
+        if (at >= 0) waiting.splice(at, 1);
         // It had its turn already.
         else this.leave(name);
       },
@@ -37,9 +47,20 @@ export class Lines {
   /** The head goes; the next one is the head. */
   leave(name: string): void {
     const line = this.#lines.get(name);
-    const next = line?.shift();
+    const next = line?.waiting.shift();
     if (next === undefined) this.#lines.delete(name);
     else next();
+  }
+
+  /** The head was told this. */
+  tell(name: string, news: News): void {
+    const line = this.#lines.get(name);
+    if (line !== undefined) line.news = news;
+  }
+
+  /** What the head was told last; undefined: nothing so far. */
+  news(name: string): News | undefined {
+    return this.#lines.get(name)?.news;
   }
 }
 

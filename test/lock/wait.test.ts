@@ -17,7 +17,7 @@ async function isSettled(work: Promise<unknown>): Promise<boolean> {
 
 describe('a line', () => {
   test('has one head; who leaves makes the next one the head, in order', async () => {
-    const lines = new Lines();
+    const lines = new Lines<string>();
     expect(lines.enter('a')).toBeUndefined();
     const second = lines.enter('a');
     const third = lines.enter('a');
@@ -32,13 +32,13 @@ describe('a line', () => {
   });
 
   test('of another name is another line', () => {
-    const lines = new Lines();
+    const lines = new Lines<string>();
     expect(lines.enter('a')).toBeUndefined();
     expect(lines.enter('b')).toBeUndefined();
   });
 
   test('goes on past one who left before it had its turn', async () => {
-    const lines = new Lines();
+    const lines = new Lines<string>();
     lines.enter('a');
     const second = lines.enter('a');
     const third = lines.enter('a');
@@ -51,13 +51,28 @@ describe('a line', () => {
 
   // It was called, and gave up before it ran: the turn must not be lost with it.
   test('goes on past one who leaves in the moment in which it becomes the head', async () => {
-    const lines = new Lines();
+    const lines = new Lines<string>();
     lines.enter('a');
     const second = lines.enter('a');
     const third = lines.enter('a');
     lines.leave('a');
     second!.leave();
     await third!.turn;
+  });
+
+  test('knows what its head was told, until nobody is left in it', () => {
+    const lines = new Lines<string>();
+    lines.tell('a', 'nobody is there');
+    expect(lines.news('a')).toBeUndefined();
+    lines.enter('a');
+    const second = lines.enter('a');
+    lines.tell('a', 'busy');
+    expect(lines.news('a')).toBe('busy');
+    lines.leave('a');
+    expect(lines.news('a')).toBe('busy');
+    second!.leave();
+    lines.enter('a');
+    expect(lines.news('a')).toBeUndefined();
   });
 });
 
