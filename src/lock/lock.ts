@@ -159,7 +159,14 @@ export class HeldLock implements Lock {
 
   release(): Promise<boolean> {
     if (this.lossNow() !== undefined) return Promise.resolve(false);
-    this.#releasing ??= this.#release();
+    this.#releasing ??= this.#release(this.#settings.minHoldMs - this.#heldMs());
+    return this.#releasing;
+  }
+
+  /** Gives it back though `minHold` is not over: nothing was done under it. */
+  undo(): Promise<boolean> {
+    if (this.lossNow() !== undefined) return Promise.resolve(false);
+    this.#releasing ??= this.#release(0);
     return this.#releasing;
   }
 
@@ -172,10 +179,10 @@ export class HeldLock implements Lock {
     if (this.#loss === undefined && this.#releasing === undefined) this.#lose('closed');
   }
 
-  async #release(): Promise<boolean> {
+  async #release(keepMs: number): Promise<boolean> {
     this.#timer?.cancel();
     const heldMs = this.#heldMs();
-    const confirmed = await this.#grip.release(this.#settings.minHoldMs - heldMs);
+    const confirmed = await this.#grip.release(keepMs);
     this.#host.released(this, heldMs, confirmed);
     return confirmed;
   }

@@ -88,6 +88,8 @@ export interface Locks {
   /**
    * All of them, or none; in the order of their names, so that two who want some of the same cannot wait
    * for each other for ever. `waitTimeout` is for all together. Its `fence` is the largest of theirs.
+   *
+   * @throws As `acquire`; LockLostError, when one was lost while others were waited for.
    */
   acquireAll(names: string[], options?: LockOptions): Promise<Lock>;
   /** @throws LockUnavailableError */
@@ -187,7 +189,7 @@ export class LockService implements Locks {
       group.assertHeld();
       return group;
     } catch (error) {
-      await Promise.all(locks.map((lock) => lock.release()));
+      await Promise.all(locks.map((lock) => lock.undo()));
       throw error;
     }
   }
