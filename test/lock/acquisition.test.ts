@@ -273,7 +273,7 @@ describe('closing', () => {
     const names = ['l', 'l', 'silent', 'silent'];
     const waits = names.map((name) => caught(locks.acquire(name, { waitTimeout: Infinity })));
     await clock.settle();
-    locks.close();
+    locks.end();
     for (const wait of waits) expect(await wait).toBeInstanceOf(ClosedError);
     expect(held.signal.reason).toMatchObject({ reason: 'closed' });
     expect(await held.release()).toBe(false);
@@ -282,7 +282,7 @@ describe('closing', () => {
 
   test('afterwards everything rejects with ClosedError', async () => {
     const { locks } = rooms();
-    locks.close();
+    locks.end();
     const work = () => Promise.resolve();
     const calls = [
       locks.acquire('l'),

@@ -261,7 +261,7 @@ describe('names are refused before a node is asked', () => {
 
   test('a name of 1,024 bytes is none of these', async () => {
     const { locks } = locksByHand(new FakeClock());
-    const lock = await locks.acquire('€'.repeat(341) + 'x');
+    const lock = await locks.acquire(`${'€'.repeat(341)}x`);
     expect(lock.held).toBe(true);
     await lock.release();
   });
