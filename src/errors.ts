@@ -229,7 +229,8 @@ export class LockUnavailableError extends LockError {
 /** How one node answered when a majority was asked for. */
 export interface Vote {
   readonly node: string;
-  readonly vote: 'granted' | 'busy' | 'unavailable';
+  /** `unanswered`: not yet, when the others had decided it. */
+  readonly vote: 'granted' | 'busy' | 'unavailable' | 'unanswered';
   /** Why it is unavailable. */
   readonly error?: Error;
 }

@@ -73,10 +73,12 @@ export class QuorumHomes implements LockHomes {
     }
     // What a majority has at least: the least of the longest times.
     const times = seen.map(({ remainingMs }) => remainingMs).sort((a, b) => b - a);
+    const numbers = seen.map(({ number }) => number).sort((a, b) => b - a);
     return {
       held: times[least - 1]! > 0,
       remainingMs: times[least - 1]!,
-      number: Math.max(...seen.map(({ number }) => number)),
+      // The same: a node that granted when it was decided already may have a larger one.
+      number: numbers[least - 1]!,
       waiters: Math.max(...seen.map(({ waiters }) => waiters)),
       node: nodes.map(({ id }) => id).join(','),
     };
@@ -278,8 +280,9 @@ class QuorumGrip implements Grip {
     const there = steps.filter(({ step }) => step === undefined || step.kind in VOTES).length;
     if (there >= this.#ask.majority) return { kind: 'busy', remainingMs: Math.max(0, ...busy) };
     const votes = steps.map(({ node, step }): Vote => {
-      const vote = VOTES[step?.kind ?? ''] ?? 'unavailable';
-      if (step?.kind !== 'unavailable') return { node, vote };
+      if (step === undefined) return { node, vote: 'unanswered' };
+      const vote = VOTES[step.kind] ?? 'unavailable';
+      if (step.kind !== 'unavailable') return { node, vote };
       return { node, vote, error: step.cause ?? new Error(step.why) };
     });
     return { kind: 'no-quorum', votes };
