@@ -14,7 +14,7 @@ import { command } from '../support/nodes.ts';
 import type { LockApp } from './lock-app.ts';
 
 export type OpenLocks = Awaited<ReturnType<typeof createLocks>>;
-type Options = Omit<CreateLocksOptions, 'namespace'>;
+type Options = CreateLocksOptions;
 
 let tests = 0;
 
