@@ -66,11 +66,11 @@ export class LockEras {
     } catch (error) {
       if (!(error instanceof NodeUnavailableError || error instanceof TopologyBusyError))
         throw error;
-      this.#after(RETRY_MS, () => this.#settle(document));
+      // Turned away by a newer document: that one is followed already.
+      if (document === this.#topology.document) this.#after(RETRY_MS, () => this.#settle(document));
     }
   }
 
-  /** Unless another document has come into force by then. */
   #after(delayMs: number, run: () => Promise<void>): void {
     if (this.#ended) return;
     this.#timer?.cancel();
