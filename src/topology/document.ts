@@ -142,7 +142,17 @@ function isMember(found: unknown): boolean {
 function isLockEra(found: unknown): found is LockEra {
   if (!isRecord(found)) return false;
   const { since, leaving, sealed } = found;
-  return isEpoch(since) && isListOf(leaving, isMember) && typeof sealed === 'boolean';
+  return (
+    isEpoch(since) &&
+    typeof sealed === 'boolean' &&
+    isListOf(leaving, isMember) &&
+    areNodes(leaving)
+  );
+}
+
+/** Throws, as does `checkMembers`, for what is no list of nodes. */
+function areNodes(found: readonly unknown[]): boolean {
+  return found.length === 0 || checkMembers(found as Member[]).length > 0;
 }
 
 function isEra(found: unknown): boolean {
