@@ -4,7 +4,7 @@ import { fenceOf } from '../../src/node/fence.ts';
 import type { LockNode } from '../../src/node/lock-node.ts';
 import { eventually } from '../support/eventually.ts';
 import { useNodes } from '../support/nodes.ts';
-import { askOf, LONGEST_MS, PROFILE, useLocks } from './lock-subject.ts';
+import { askOf, PROFILE, useLocks } from './lock-subject.ts';
 import { EPOCH, FENCE } from './subject.ts';
 
 const nodes = useNodes(1);

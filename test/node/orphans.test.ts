@@ -2,6 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import { eventually } from '../support/eventually.ts';
 import { command, useNodes } from '../support/nodes.ts';
+import { FaultProxy } from '../support/proxy.ts';
 import { askOf, openGate } from './lock-subject.ts';
 import { useSubjects } from './subject.ts';
 
@@ -61,16 +62,19 @@ describe('a lock that is to be given back', () => {
   });
 
   test('is, before anything else, at a node that is connected again', async () => {
-    const subject = await taken('a name with spaces', 'mine');
-    await nodes[0]!.pause();
+    await using proxy = await FaultProxy.start(nodes[0]!.port);
+    const subject = await start({ id: 'n', url: proxy.url });
     const { locks } = subject.node;
-    const release = locks.release('a name with spaces', { token: 'mine', waiter: '', keepMs: 0 });
+    await openGate(locks);
+    await locks.acquire('a name', askOf('mine', { ttlMs: TTL_MS }));
+    proxy.set({ kind: 'blackhole' });
+    const release = locks.release('a name', { token: 'mine', waiter: '', keepMs: 0 });
     await expect(release).rejects.toMatchObject({ reason: 'timeout' });
     await eventually(() => !subject.up);
-    locks.releaseLater('a name with spaces', 'mine', TTL_MS);
-    await nodes[0]!.resume();
+    locks.releaseLater('a name', 'mine', TTL_MS);
+    proxy.set({ kind: 'none' });
     await eventually(() => subject.up);
-    expect(await holder('a name with spaces')).toBe('$-1\r\n');
+    expect(await holder('a name')).toBe('$-1\r\n');
   });
 
   test("is left alone if it is another's by then", async () => {

@@ -128,7 +128,7 @@ describe('listening', () => {
     await using proxy = await FaultProxy.start(nodes[0]!.port);
     const channel = new PushChannel(
       { id: 'n', url: proxy.url },
-      { clock: systemClock, tuning: { ...NODE_DEFAULTS, connectTimeoutMs: 150 } },
+      { clock: systemClock, tuning: { ...NODE_DEFAULTS, timeoutMs: 5_000, connectTimeoutMs: 150 } },
     );
     try {
       expect(await channel.listen('one', () => undefined)).toBe(true);
@@ -154,6 +154,14 @@ describe('after close', () => {
     const { accepted } = proxy;
     expect(await node.locks.listen('w', () => undefined)).toBe(false);
     expect(proxy.accepted).toBe(accepted);
+  });
+
+  test('none is made for the first time', async () => {
+    await using proxy = await FaultProxy.start(nodes[0]!.port);
+    const { node } = await start({ id: 'n', url: proxy.url });
+    await node.close();
+    expect(await node.locks.listen('w', () => undefined)).toBe(false);
+    expect(proxy.accepted).toBe(1);
   });
 
   test('a connection that is being made is not left either', async () => {
