@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import type { SimulatedProcess } from '../support/simulated-process.ts';
 import { seat } from '../support/simulated-process.ts';
-import { down, type Fleet, keyThat, useFleet } from './fleet.ts';
+import { type Fleet, keyThat, useFleet } from './fleet.ts';
 
 const newFleet = useFleet();
 
@@ -81,6 +81,20 @@ describe('after a node was removed', () => {
     await outlast(fleet);
     expect(homesOf(process, moved)).toEqual([process.topology.snapshot.ring.owner(moved)]);
     expect(process.topology.document.locks.leaving).toEqual([]);
+  });
+
+  test('and another one soon after it, both count', async () => {
+    const fleet = newFleet();
+    const process = await fleet.start(['a', 'b', 'c']);
+    const { ring } = process.topology.snapshot;
+    await (await remove(process, 'c')).done;
+    await (await remove(process, 'b')).done;
+    expect(new Set(process.topology.snapshot.leaving.keys())).toEqual(new Set(['b', 'c']));
+    for (const id of ['b', 'c']) {
+      const name = keyThat((key) => ring.owner(key) === id);
+      expect(homesOf(process, name)[0]).toBe(id);
+      expect(homesOf(process, name).at(-1)).toBe('a');
+    }
   });
 
   test('and added again at once, it is a member, and counts as both', async () => {
@@ -179,6 +193,18 @@ describe('an era is sealed', () => {
     await fleet.clock.advance(10 * MOST_MS);
     expect(process.topology.document.locks).toMatchObject({ since: 1, sealed: false });
     expect([...process.topology.snapshot.leaving.keys()]).toEqual(['c']);
+  });
+
+  test('not while a node takes the request and does not answer', async () => {
+    const fleet = newFleet();
+    const process = await fleet.start(['a', 'b']);
+    await (await add(process, 'c', false)).done;
+    process.node('b').fault = 'request-lost';
+    await fleet.clock.advance(10 * MOST_MS);
+    expect(process.topology.document.locks.since).toBe(1);
+    process.node('b').fault = 'none';
+    await fleet.clock.advance(MOST_MS + 5_000);
+    expect(process.topology.document.locks.since).toBe(2);
   });
 
   // Each proposes to the first node that it can reach: here two different ones, and both are accepted.
@@ -284,12 +310,24 @@ describe('nothing is left', () => {
 
   test('after end() while nodes are being raised', async () => {
     const fleet = newFleet();
-    const process = await fleet.start(['a', 'b'], down());
+    const process = await fleet.start(['a', 'b']);
     await (await add(process, 'c', false)).done;
     process.node('b').fault = 'request-lost';
-    const sealing = fleet.clock.advance(1);
+    await fleet.clock.advance(1);
     process.eras.end();
-    await sealing;
+    await fleet.clock.advance(1_000);
+    expect(fleet.clock.pending).toBe(0);
+  });
+
+  test('of an older document that was being sealed when a newer one came', async () => {
+    const fleet = newFleet();
+    const process = await fleet.start(['a', 'b']);
+    await (await add(process, 'c', false)).done;
+    process.node('b').fault = 'request-lost';
+    await fleet.clock.advance(1);
+    const { document } = process.topology;
+    const locks = { since: 2, leaving: [], sealed: true };
+    await process.topology.takeUp({ ...document, epoch: 3, locks });
     await fleet.clock.advance(1_000);
     expect(fleet.clock.pending).toBe(0);
   });
