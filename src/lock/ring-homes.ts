@@ -163,7 +163,7 @@ class RingGrip implements Grip {
       }
       const waiter = this.#ask.queue && home.locks.listening ? this.#parts.waiter : '';
       const { profile } = gates;
-      const floor = this.#number;
+      const floor = Math.max(this.#number, snapshot.lockFloor);
       const ask = { token, ttlMs, fence, profile, waiter, floor };
       const answer = await home.locks.acquire(name, ask);
       if (answer.kind !== 'granted') return answer;

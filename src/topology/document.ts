@@ -34,6 +34,11 @@ export interface LockEra {
   readonly leaving: readonly Member[];
   /** Every node of those rings was raised: whoever knows an older ring is turned away everywhere. */
   readonly sealed: boolean;
+  /**
+   * Every number that is granted with a lock from now on is larger, in microseconds since 1970: a
+   * node that becomes the only home of a name again still has the counter of the time before.
+   */
+  readonly floor: number;
 }
 
 export interface TopologyDocument {
@@ -141,7 +146,8 @@ function isMember(found: unknown): boolean {
 
 function isLockEra(found: unknown): found is LockEra {
   if (!isRecord(found)) return false;
-  const { since, leaving, sealed } = found;
+  const { since, leaving, sealed, floor } = found;
+  if (!Number.isSafeInteger(floor) || (floor as number) < 0) return false;
   return (
     isEpoch(since) &&
     typeof sealed === 'boolean' &&

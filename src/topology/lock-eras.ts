@@ -57,7 +57,10 @@ export class LockEras {
 
   async #settle(document: TopologyDocument): Promise<void> {
     const since = document.history[0]!.since;
-    const locks = { since, leaving: [], sealed: true };
+    // Nothing is granted at the old homes any more. What was, was at most the microsecond of their
+    // clocks: this one is ahead of that unless it is behind by all the time that was waited.
+    const floor = Math.max(document.locks.floor, Math.round(this.#clock.wall() * 1_000));
+    const locks = { since, leaving: [], sealed: true, floor };
     const settled = { ...document, epoch: document.epoch + 1, locks };
     try {
       await propose(this.#topology, settled);

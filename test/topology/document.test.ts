@@ -46,6 +46,7 @@ const document: fc.Arbitrary<TopologyDocument> = fc
       since: settled ? epoch : 1,
       leaving: settled ? [] : before.filter(({ id: left }) => now.every(({ id }) => id !== left)),
       sealed,
+      floor: settled ? 1_790_000_000_000_000 : 0,
     },
     history: [
       { since: epoch, members: placesOf(now) },
@@ -87,7 +88,7 @@ const VALID = documentOf(['a', 'b'], { source: ['a'], epoch: 5 });
 const LEFT: TopologyDocument = {
   ...documentOf(['a']),
   epoch: 4,
-  locks: { since: 1, leaving: documentOf(['b', 'c']).members, sealed: true },
+  locks: { since: 1, leaving: documentOf(['b', 'c']).members, sealed: true, floor: 5 },
   history: [
     { since: 3, members: placesOf(documentOf(['a']).members) },
     { since: 1, members: placesOf(documentOf(['a', 'b', 'c']).members) },
@@ -181,6 +182,10 @@ const BROKEN: Record<string, unknown> = {
       { ...VALID.locks, leaving: [{ id: 'c', url: 'nonsense', weight: 1 }] },
       { ...VALID.locks, leaving: [{ id: 5, url: 'redis://c:1', weight: 1 }] },
       { ...VALID.locks, leaving: [{ id: 'c', url: 'redis://c:1', weight: -1 }] },
+      { ...VALID.locks, floor: undefined },
+      { ...VALID.locks, floor: -1 },
+      { ...VALID.locks, floor: 1.5 },
+      { ...VALID.locks, floor: '1' },
       { ...VALID.locks, sealed: undefined },
       { ...VALID.locks, sealed: 'yes' },
     ].map((locks) => [`with the locks ${JSON.stringify(locks)}`, { ...VALID, locks }]),
@@ -209,7 +214,7 @@ test.each([VALID, LEFT])('what the broken ones are made of is a document', (vali
 });
 
 test('nodes that have left need no address when no ring of theirs counts for locks', () => {
-  const settled = { ...LEFT, locks: { since: 3, leaving: [], sealed: true } };
+  const settled = { ...LEFT, locks: { since: 3, leaving: [], sealed: true, floor: 5 } };
   expect(parseDocument(JSON.stringify(settled))).toEqual(settled);
 });
 

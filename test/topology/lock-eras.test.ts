@@ -52,13 +52,33 @@ describe('after a node was added', () => {
     expect(['a', 'b', 'c'].map((id) => fleet.server(id).epoch())).toEqual([4, 4, 4]);
   });
 
+  // It still had the counter of the time before: of two grants after each other the second had the smaller number.
+  test('and removed again, the numbers at the old home grow beyond those of the new one', async () => {
+    const fleet = newFleet();
+    const process = await fleet.start(['a', 'b']);
+    expect(process.topology.snapshot.lockFloor).toBe(0);
+    await (await add(process, 'c')).done;
+    expect(process.topology.snapshot.lockFloor).toBe(0);
+    await outlast(fleet);
+    const first = process.topology.snapshot.lockFloor;
+    expect(first).toBeGreaterThan((fleet.clock.wall() - MOST_MS + LEAST_MS - 1) * 1_000);
+    expect(first).toBeLessThanOrEqual(fleet.clock.wall() * 1_000);
+    await (await remove(process, 'c')).done;
+    expect(process.topology.snapshot.lockFloor).toBe(first);
+    // The host's clock is set back: what was promised is not.
+    fleet.clock.jump(-3_600_000);
+    await outlast(fleet);
+    expect(process.topology.document.locks.since).toBe(5);
+    expect(process.topology.snapshot.lockFloor).toBe(first);
+  });
+
   test('both homes count while keys are copied still, however long that takes', async () => {
     const fleet = newFleet();
     const process = await fleet.start(['a', 'b'], { settings: { ttlMs: 10 * MOST_MS } });
     for (let i = 0; i < 1_000; i++) await process.set(`k${i}`, i);
     const options = { keysPerSecond: 1 };
     const change = await process.changer.change({ add: [seat('c')], remove: [] }, options);
-    expect(process.topology.document.locks).toEqual({ since: 1, leaving: [], sealed: false });
+    expect(process.topology.document.locks).toMatchObject({ since: 1, leaving: [], sealed: false });
     await fleet.clock.advance(2 * MOST_MS);
     expect(process.topology.snapshot.state).toBe('joint');
     expect(homesOf(process, movedTo(process, 'c'))).toHaveLength(2);
@@ -326,7 +346,7 @@ describe('nothing is left', () => {
     process.node('b').fault = 'request-lost';
     await fleet.clock.advance(1);
     const { document } = process.topology;
-    const locks = { since: 2, leaving: [], sealed: true };
+    const locks = { since: 2, leaving: [], sealed: true, floor: 0 };
     await process.topology.takeUp({ ...document, epoch: 3, locks });
     await fleet.clock.advance(1_000);
     expect(fleet.clock.pending).toBe(0);

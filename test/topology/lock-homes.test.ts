@@ -67,6 +67,7 @@ function snapshotOf({ rings: all, counts }: Stage): Snapshot {
     floors: {},
     nodes: new Map(inForce),
     locksSince: counts + 1,
+    lockFloor: 0,
     leaving: new Map(leaving),
   });
 }
