@@ -209,7 +209,8 @@ export class HeldLock implements Lock {
   }
 
   #retryRenewal(): void {
-    if (this.lossNow() !== undefined) return;
+    // Given back meanwhile: there is nothing left to renew, nor an end to wait for.
+    if (this.#releasing !== undefined || this.lossNow() !== undefined) return;
     const retryMs = Math.max(LEAST_RETRY_MS, this.#validity.ttlMs * RETRY_PART);
     if (this.#settings.renewEveryMs === 0 || retryMs >= this.remaining()) this.#awaitEnd();
     else this.#after(retryMs, () => this.#renew());

@@ -84,6 +84,8 @@ class RingGrip implements Grip {
   readonly #ask: AttemptAsk;
   /** Where it is held, the oldest home first. */
   #held: CacheNode[] = [];
+  /** Where it was asked for, and no answer came: it may be held there. */
+  readonly #unanswered = new Set<CacheNode>();
   #number = 0;
   #over = false;
 
@@ -140,6 +142,7 @@ class RingGrip implements Grip {
         return false;
       }
     });
+    this.#forgoUnanswered();
     const confirmed = await Promise.all(answers);
     return confirmed.length > 0 && confirmed.every(Boolean);
   }
@@ -147,6 +150,12 @@ class RingGrip implements Grip {
   /** Gives back what was taken. */
   letGo(): void {
     this.#keepOnly([]);
+  }
+
+  /** A renewal under a new ring may take it there after all, and then nobody could have it until the ttl is over. */
+  #forgoUnanswered(): void {
+    const { name, token, ttlMs } = this.#ask;
+    for (const home of this.#unanswered) giveBack(home, name, { token, ttlMs, waiter: '' });
   }
 
   /** At one home: lengthened where it is held, taken where it is not. */
@@ -165,7 +174,9 @@ class RingGrip implements Grip {
       const { profile } = gates;
       const floor = Math.max(this.#number, snapshot.lockFloor);
       const ask = { token, ttlMs, fence, profile, waiter, floor };
+      this.#unanswered.add(home);
       const answer = await home.locks.acquire(name, ask);
+      this.#unanswered.delete(home);
       if (answer.kind !== 'granted') return answer;
       this.#held.push(home);
       this.#number = Math.max(this.#number, answer.number);
