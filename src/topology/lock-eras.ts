@@ -64,8 +64,10 @@ export class LockEras {
     const settled = { ...document, epoch: document.epoch + 1, locks };
     try {
       await propose(this.#topology, settled);
-      await this.#topology.takeUp(settled);
+      // Those that leave now, too: one that comes back is a new home, at which nobody is to be met
+      // who still takes it for an old one.
       await raiseAll(this.#topology, settled);
+      await this.#topology.takeUp(settled);
     } catch (error) {
       if (!(error instanceof NodeUnavailableError || error instanceof TopologyBusyError))
         throw error;
