@@ -87,6 +87,8 @@ class RingGrip implements Grip {
   /** Where it was asked for, and no answer came: it may be held there. */
   readonly #unanswered = new Set<CacheNode>();
   #number = 0;
+  /** Its number was given out. */
+  #granted = false;
   #over = false;
 
   constructor(parts: HomesParts, ask: AttemptAsk) {
@@ -109,6 +111,7 @@ class RingGrip implements Grip {
       if (outcome.kind === 'again') return { ...SETTLING, node: homes[0]!.id };
       if (outcome.kind !== 'done') return outcome;
       this.#keepOnly(homes);
+      this.#granted = true;
       return { kind: 'granted', number: this.#number };
     }
   }
@@ -165,7 +168,8 @@ class RingGrip implements Grip {
     const { name, token } = this.#ask;
     const { fence } = snapshot;
     return settleStep({ node: home, snapshot, topology, gates }, async () => {
-      if (this.#held.includes(home)) {
+      // Another ring was met on the way: what was taken before is asked for anew, for a number above its floor.
+      if (this.#granted && this.#held.includes(home)) {
         const answer = await home.locks.prolong(name, { token, ttlMs, fence });
         if (answer.kind === 'lost') return GONE;
         return answer.kind === 'prolonged' ? { kind: 'done' } : answer;
@@ -178,7 +182,7 @@ class RingGrip implements Grip {
       const answer = await home.locks.acquire(name, ask);
       this.#unanswered.delete(home);
       if (answer.kind !== 'granted') return answer;
-      this.#held.push(home);
+      if (!this.#held.includes(home)) this.#held.push(home);
       this.#number = Math.max(this.#number, answer.number);
       return { kind: 'done' };
     });

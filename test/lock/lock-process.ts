@@ -33,7 +33,7 @@ export interface Weakness {
 }
 
 /** Numbers as Redis grants them: a new counter begins at the microsecond of its server, whose clock is off. */
-class CountingLocks extends SimulatedLocks {
+export class CountingLocks extends SimulatedLocks {
   readonly #micros: () => number;
 
   constructor(around: SimulatedServer, micros: () => number) {
@@ -109,13 +109,18 @@ export class PausableClock implements Clock {
   }
 }
 
+/** As `remaining()` counts: less what two clocks may drift apart. */
+function certainMs(ttlMs: number): number {
+  return ttlMs - Math.ceil(ttlMs * 0.01) - 2;
+}
+
 /** Notes when a holder is told that its lock is another's while it cannot be. */
 class WatchedHomes implements LockHomes {
   readonly #homes: LockHomes;
   readonly #clock: Clock;
-  readonly #taken: (name: string) => void;
+  readonly #taken: () => void;
 
-  constructor(homes: LockHomes, clock: Clock, taken: (name: string) => void) {
+  constructor(homes: LockHomes, clock: Clock, taken: () => void) {
     this.#homes = homes;
     this.#clock = clock;
     this.#taken = taken;
@@ -124,18 +129,19 @@ class WatchedHomes implements LockHomes {
   async attempt(ask: AttemptAsk): ReturnType<LockHomes['attempt']> {
     const attempt = await this.#homes.attempt(ask);
     if (attempt.kind !== 'granted') return attempt;
-    return { ...attempt, grip: this.#watch(attempt.grip, ask) };
+    const until = attempt.since.monotonic + certainMs(ask.ttlMs);
+    return { ...attempt, grip: this.#watch(attempt.grip, until) };
   }
 
-  #watch(grip: Grip, { name, ttlMs }: AttemptAsk): Grip {
-    let until = this.#clock.now() + ttlMs * 0.9;
+  #watch(grip: Grip, until: number): Grip {
+    let certainUntil = until;
     let isReleased = false;
     return {
       prolong: async (forMs) => {
         const sentAt = this.#clock.now();
         const answer = await grip.prolong(forMs);
-        if (answer === 'prolonged') until = sentAt + forMs * 0.9;
-        else if (this.#clock.now() < until && !isReleased) this.#taken(name);
+        if (answer === 'prolonged') certainUntil = sentAt + certainMs(forMs);
+        else if (this.#clock.now() < certainUntil && !isReleased) this.#taken();
         return answer;
       },
       release: (keepMs) => {
@@ -179,7 +185,7 @@ export interface LockProcessOptions {
   readonly longestMs: number;
   readonly hop?: (what: string, clock: PausableClock) => ReturnType<Hop>;
   /** A holder was told that its lock is another's, while it was certainly its own. */
-  readonly taken?: (name: string) => void;
+  readonly taken?: () => void;
   readonly swapped?: (topology: Topology) => void;
   readonly weakness?: Weakness;
 }
@@ -215,7 +221,7 @@ export async function startLockProcess(options: LockProcessOptions): Promise<Loc
   const homes = weakness.homes?.(parts) ?? new RingHomes(parts);
   const service = new LockService({
     clock,
-    homes: new WatchedHomes(homes, clock, (name) => options.taken?.(name)),
+    homes: new WatchedHomes(homes, clock, () => options.taken?.()),
     wakes: new Wakes(),
     settings: locksSettings({ maxTtl: longestMs, retryDelay: 30 }),
     events: new Emitter<LockEvents>(),
