@@ -100,6 +100,7 @@ export class Patience {
   #interrupt: ((why: unknown) => void) | undefined;
   #why: unknown;
   #over = false;
+  #settled = false;
 
   /** @param late Makes the error of the deadline. */
   constructor(
@@ -133,7 +134,8 @@ export class Patience {
   }
 
   end(why: unknown): void {
-    if (this.#over) return;
+    // Settled in the turn in which the deadline passed: what was granted is renewed as long as it is held.
+    if (this.#over || this.#settled) return;
     this.#over = true;
     this.#why = why;
     this.#interrupt?.(why);
@@ -142,6 +144,7 @@ export class Patience {
 
   /** Nothing is waited for any more: no timer and no listener is left. */
   settle(): void {
+    this.#settled = true;
     this.#timer?.cancel();
     this.#interrupt = undefined;
     this.#signal?.removeEventListener('abort', this.#aborted);
