@@ -84,7 +84,11 @@ class RingGrip implements Grip {
   readonly #ask: AttemptAsk;
   /** Where it is held, the oldest home first. */
   #held: CacheNode[] = [];
+  /** Where it was asked for, and no answer came: it may be held there. */
+  readonly #unanswered = new Set<CacheNode>();
   #number = 0;
+  /** Its number was given out. */
+  #granted = false;
   #over = false;
 
   constructor(parts: HomesParts, ask: AttemptAsk) {
@@ -107,6 +111,7 @@ class RingGrip implements Grip {
       if (outcome.kind === 'again') return { ...SETTLING, node: homes[0]!.id };
       if (outcome.kind !== 'done') return outcome;
       this.#keepOnly(homes);
+      this.#granted = true;
       return { kind: 'granted', number: this.#number };
     }
   }
@@ -140,6 +145,7 @@ class RingGrip implements Grip {
         return false;
       }
     });
+    this.#forgoUnanswered();
     const confirmed = await Promise.all(answers);
     return confirmed.length > 0 && confirmed.every(Boolean);
   }
@@ -149,6 +155,12 @@ class RingGrip implements Grip {
     this.#keepOnly([]);
   }
 
+  /** A renewal under a new ring may take it there after all, and then nobody could have it until the ttl is over. */
+  #forgoUnanswered(): void {
+    const { name, token, ttlMs } = this.#ask;
+    for (const home of this.#unanswered) giveBack(home, name, { token, ttlMs, waiter: '' });
+  }
+
   /** At one home: lengthened where it is held, taken where it is not. */
   async #takeAt(home: CacheNode, snapshot: Snapshot, ttlMs: number): Promise<LockStep> {
     if (this.#isOver()) return GONE;
@@ -156,18 +168,21 @@ class RingGrip implements Grip {
     const { name, token } = this.#ask;
     const { fence } = snapshot;
     return settleStep({ node: home, snapshot, topology, gates }, async () => {
-      if (this.#held.includes(home)) {
+      // Another ring was met on the way: what was taken before is asked for anew, for a number above its floor.
+      if (this.#granted && this.#held.includes(home)) {
         const answer = await home.locks.prolong(name, { token, ttlMs, fence });
         if (answer.kind === 'lost') return GONE;
         return answer.kind === 'prolonged' ? { kind: 'done' } : answer;
       }
       const waiter = this.#ask.queue && home.locks.listening ? this.#parts.waiter : '';
       const { profile } = gates;
-      const floor = this.#number;
+      const floor = Math.max(this.#number, snapshot.lockFloor);
       const ask = { token, ttlMs, fence, profile, waiter, floor };
+      this.#unanswered.add(home);
       const answer = await home.locks.acquire(name, ask);
+      this.#unanswered.delete(home);
       if (answer.kind !== 'granted') return answer;
-      this.#held.push(home);
+      if (!this.#held.includes(home)) this.#held.push(home);
       this.#number = Math.max(this.#number, answer.number);
       return { kind: 'done' };
     });

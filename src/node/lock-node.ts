@@ -28,7 +28,7 @@ export type ProlongAnswer = { readonly kind: 'prolonged' } | { readonly kind: 'l
 /**
  * - `ask`: changes nothing unless the server was restarted.
  * - `new`: nobody is known to have had a lock here.
- * - `open`: all nodes that can be reached have at least been claimed as new.
+ * - `open`: all nodes that can be reached have at least been claimed as new, so one that was not has lost its data.
  * - `joined`: this node joins a ring whose locks are in use, and has none yet.
  * - `wiped`: locks were granted here before.
  */

@@ -31,16 +31,19 @@ export async function propose(topology: Topology, document: TopologyDocument): P
 
 /**
  * Raises every node of the rings in force, and those that have just left: who
- * has not heard still asks them. Resolves to whether all are known to be raised;
- * those that cannot be reached are when they are admitted again.
+ * has not heard still asks them. Resolves to whether all are known to be raised to
+ * this document; those that cannot be reached are when they are admitted again.
  */
 export async function raiseAll(topology: Topology, document: TopologyDocument): Promise<boolean> {
   const raised = topology.snapshot.lockNodes().map(async (node) => {
     if (node.state().state !== 'up') return false;
     try {
-      await node.install(fenceOfDocument(document), encodeDocument(document));
-      // Not installed: it is further already.
-      return true;
+      const answer = await node.install(fenceOfDocument(document), encodeDocument(document));
+      if (answer.kind === 'installed') return true;
+      // It is further, and so is this process then. Or it serves another ring of the same epoch
+      // (two changes at once, each accepted by another node): whoever knows that one still uses it.
+      await topology.refresh(topology.snapshot);
+      return false;
     } catch (error) {
       if (!(error instanceof NodeUnavailableError)) throw error;
       return false;

@@ -186,7 +186,7 @@ export class TopologyChanger {
       fingerprint: to.after.fingerprint,
       members,
       source: warm ? from.members : null,
-      locks: { since: from.locks.since, leaving: leavingWith(from, members), sealed: false },
+      locks: { ...from.locks, leaving: leavingWith(from, members), sealed: false },
       history: withEra(from, epoch, members),
     };
   }

@@ -34,6 +34,11 @@ export interface LockEra {
   readonly leaving: readonly Member[];
   /** Every node of those rings was raised: whoever knows an older ring is turned away everywhere. */
   readonly sealed: boolean;
+  /**
+   * Every number that is granted with a lock from now on is larger, in microseconds since 1970: a
+   * node that becomes the only home of a name again still has the counter of the time before.
+   */
+  readonly floor: number;
 }
 
 export interface TopologyDocument {
@@ -141,8 +146,19 @@ function isMember(found: unknown): boolean {
 
 function isLockEra(found: unknown): found is LockEra {
   if (!isRecord(found)) return false;
-  const { since, leaving, sealed } = found;
-  return isEpoch(since) && isListOf(leaving, isMember) && typeof sealed === 'boolean';
+  const { since, leaving, sealed, floor } = found;
+  if (!Number.isSafeInteger(floor) || (floor as number) < 0) return false;
+  return (
+    isEpoch(since) &&
+    typeof sealed === 'boolean' &&
+    isListOf(leaving, isMember) &&
+    areNodes(leaving)
+  );
+}
+
+/** Throws, as does `checkMembers`, for what is no list of nodes. */
+function areNodes(found: readonly unknown[]): boolean {
+  return found.length === 0 || checkMembers(found as Member[]).length > 0;
 }
 
 function isEra(found: unknown): boolean {

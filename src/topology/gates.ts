@@ -3,8 +3,8 @@
  * forgotten what it granted, so it grants nothing until the longest ttl has
  * passed. The node itself notices a restart (its run id is another). That it
  * was emptied, it cannot know; those who ask it do: this process has seen it
- * open or found it restarted or emptied before, or another node of the ring is
- * open.
+ * open or found it restarted or emptied before, or it has seen another node of
+ * the ring open, or one is now.
  *
  * Only when nobody knows of any grant is a node new. At the first start of a
  * fleet several processes find that out at once, so it takes two steps: all
@@ -96,8 +96,10 @@ export class Gates {
     const answer = await this.#knock(node, known ? 'wiped' : 'ask');
     if (answer.kind !== 'missing' && answer.kind !== 'new') return answer;
     const others = await this.#askOthers(node);
-    const used = others.some(({ kind }) => kind !== 'missing' && kind !== 'new');
-    if (used && answer.kind === 'missing') return this.#knock(node, 'wiped');
+    const used =
+      this.#seenOpen.size > 0 || others.some(({ kind }) => kind !== 'missing' && kind !== 'new');
+    // Emptied; unless it was claimed as new since: then whoever opened the others is about to open it.
+    if (used && answer.kind === 'missing') return this.#knock(node, 'open');
     const claimed = await Promise.all(
       [...this.#nodes()].map(async (each) => {
         const claim = await this.#tryKnock(each, 'new');

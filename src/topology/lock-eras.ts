@@ -57,20 +57,25 @@ export class LockEras {
 
   async #settle(document: TopologyDocument): Promise<void> {
     const since = document.history[0]!.since;
-    const locks = { since, leaving: [], sealed: true };
+    // Nothing is granted at the old homes any more. What was, was at most the microsecond of their
+    // clocks: this one is ahead of that unless it is behind by all the time that was waited.
+    const floor = Math.max(document.locks.floor, Math.round(this.#clock.wall() * 1_000));
+    const locks = { since, leaving: [], sealed: true, floor };
     const settled = { ...document, epoch: document.epoch + 1, locks };
     try {
       await propose(this.#topology, settled);
-      await this.#topology.takeUp(settled);
+      // Those that leave now, too: one that comes back is a new home, at which nobody is to be met
+      // who still takes it for an old one.
       await raiseAll(this.#topology, settled);
+      await this.#topology.takeUp(settled);
     } catch (error) {
       if (!(error instanceof NodeUnavailableError || error instanceof TopologyBusyError))
         throw error;
-      this.#after(RETRY_MS, () => this.#settle(document));
+      // Turned away by a newer document: that one is followed already.
+      if (document === this.#topology.document) this.#after(RETRY_MS, () => this.#settle(document));
     }
   }
 
-  /** Unless another document has come into force by then. */
   #after(delayMs: number, run: () => Promise<void>): void {
     if (this.#ended) return;
     this.#timer?.cancel();

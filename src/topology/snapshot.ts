@@ -25,6 +25,8 @@ export interface SnapshotParts {
   readonly floors: Readonly<Record<string, number>>;
   /** The `since` of the oldest ring that counts for locks. */
   readonly locksSince: number;
+  /** Every number that is granted with a lock is larger. */
+  readonly lockFloor: number;
   /** Nodes that locks may be on still, though they have left the rings in force. */
   readonly leaving: ReadonlyMap<string, CacheNode>;
   /** Every node of the rings in force, by id. */
@@ -39,6 +41,7 @@ export class Snapshot {
   /** The previous ring while a change is under way. */
   readonly source: HashRing | undefined;
   readonly nodes: ReadonlyMap<string, CacheNode>;
+  readonly lockFloor: number;
   readonly #eras: readonly RingEra[];
   readonly #floors: Readonly<Record<string, number>>;
   readonly #highestFloor: number;
@@ -57,6 +60,7 @@ export class Snapshot {
     this.source = parts.joint ? previous?.ring : undefined;
     this.nodes = parts.nodes;
     this.leaving = parts.leaving;
+    this.lockFloor = parts.lockFloor;
     this.#eras = parts.eras;
     this.#floors = parts.floors;
     this.#highestFloor = Math.max(0, ...Object.values(parts.floors));

@@ -81,7 +81,7 @@ export class Topology {
       members,
       source: null,
       floors: {},
-      locks: { since: 1, leaving: [], sealed: true },
+      locks: { since: 1, leaving: [], sealed: true, floor: 0 },
       history: [{ since: 1, members: members.map(({ id, weight }) => ({ id, weight })) }],
     };
     this.#snapshot = this.#build(this.#document, [{ since: 1, ring }]);
@@ -277,7 +277,7 @@ export class Topology {
   /** The same members under a number found at a node; what was stored before it is not believed. */
   #renumbered(epoch: number): TopologyDocument {
     const members = this.#document.members.map(({ id, weight }) => ({ id, weight }));
-    const locks = { since: epoch, leaving: [], sealed: true };
+    const locks = { since: epoch, leaving: [], sealed: true, floor: 0 };
     return { ...this.#document, epoch, source: null, locks, history: [{ since: epoch, members }] };
   }
 
@@ -342,6 +342,7 @@ export class Topology {
       floors: document.floors,
       nodes: this.#nodesOf([...document.members, ...(document.source ?? [])]),
       locksSince: document.locks.since,
+      lockFloor: document.locks.floor,
       leaving: this.#nodesOf(document.locks.leaving),
     });
   }

@@ -30,8 +30,10 @@ const document: fc.Arbitrary<TopologyDocument> = fc
     epoch: fc.integer({ min: 2, max: Number.MAX_SAFE_INTEGER }),
     floor: fc.nat(),
     fingerprint: fc.stringMatching(/^[0-9a-f]{8}$/),
+    settled: fc.boolean(),
+    sealed: fc.boolean(),
   })
-  .map(({ now, before, joint, epoch, floor, fingerprint }) => ({
+  .map(({ now, before, joint, epoch, floor, fingerprint, settled, sealed }) => ({
     version: 1,
     epoch,
     fingerprint,
@@ -39,7 +41,13 @@ const document: fc.Arbitrary<TopologyDocument> = fc
     members: now,
     source: joint ? before : null,
     floors: { [now[0]?.id ?? '']: floor },
-    locks: { since: epoch, leaving: [], sealed: joint },
+    // Until the era is over, locks may be at nodes that are no members any more.
+    locks: {
+      since: settled ? epoch : 1,
+      leaving: settled ? [] : before.filter(({ id: left }) => now.every(({ id }) => id !== left)),
+      sealed,
+      floor: settled ? 1_790_000_000_000_000 : 0,
+    },
     history: [
       { since: epoch, members: placesOf(now) },
       { since: 1, members: placesOf(before) },
@@ -75,6 +83,17 @@ describe('a document', () => {
 });
 
 const VALID = documentOf(['a', 'b'], { source: ['a'], epoch: 5 });
+
+/** Two nodes have left, and locks may be on them still. */
+const LEFT: TopologyDocument = {
+  ...documentOf(['a']),
+  epoch: 4,
+  locks: { since: 1, leaving: documentOf(['b', 'c']).members, sealed: true, floor: 5 },
+  history: [
+    { since: 3, members: placesOf(documentOf(['a']).members) },
+    { since: 1, members: placesOf(documentOf(['a', 'b', 'c']).members) },
+  ],
+};
 
 /** Each with one thing wrong. */
 const BROKEN: Record<string, unknown> = {
@@ -147,14 +166,56 @@ const BROKEN: Record<string, unknown> = {
     ...VALID,
     history: VALID.history.map((era, i) => ({ ...era, since: i + 1 })),
   },
+  ...Object.fromEntries(
+    [
+      undefined,
+      null,
+      [],
+      {},
+      { since: 1 },
+      { ...VALID.locks, since: 0 },
+      { ...VALID.locks, since: '5' },
+      { ...VALID.locks, since: undefined },
+      { ...VALID.locks, leaving: undefined },
+      { ...VALID.locks, leaving: {} },
+      { ...VALID.locks, leaving: [null] },
+      { ...VALID.locks, leaving: [{ id: 'c', url: 'nonsense', weight: 1 }] },
+      { ...VALID.locks, leaving: [{ id: 5, url: 'redis://c:1', weight: 1 }] },
+      { ...VALID.locks, leaving: [{ id: 'c', url: 'redis://c:1', weight: -1 }] },
+      { ...VALID.locks, floor: undefined },
+      { ...VALID.locks, floor: -1 },
+      { ...VALID.locks, floor: 1.5 },
+      { ...VALID.locks, floor: '1' },
+      { ...VALID.locks, sealed: undefined },
+      { ...VALID.locks, sealed: 'yes' },
+    ].map((locks) => [`with the locks ${JSON.stringify(locks)}`, { ...VALID, locks }]),
+  ),
+  'with locks since what is no era': { ...VALID, locks: { ...VALID.locks, since: 3 } },
+  'with locks since an era to come': { ...VALID, locks: { ...VALID.locks, since: 6 } },
+  'with locks since before all that is remembered': {
+    ...VALID,
+    history: VALID.history.slice(0, 1),
+    source: null,
+    locks: { ...VALID.locks, since: 1 },
+  },
+  // Its locks would be asked for at a node of which nothing is known.
+  'with locks on a node that has no address': {
+    ...LEFT,
+    locks: { ...LEFT.locks, leaving: LEFT.locks.leaving.slice(1) },
+  },
   'with an era to come': {
     ...VALID,
     history: [{ ...VALID.history[0], since: 6 }, ...VALID.history.slice(1)],
   },
 };
 
-test('the document that the broken ones are made of is one', () => {
-  expect(parseDocument(JSON.stringify(VALID))).toEqual(VALID);
+test.each([VALID, LEFT])('what the broken ones are made of is a document', (valid) => {
+  expect(parseDocument(JSON.stringify(valid))).toEqual(valid);
+});
+
+test('nodes that have left need no address when no ring of theirs counts for locks', () => {
+  const settled = { ...LEFT, locks: { since: 3, leaving: [], sealed: true, floor: 5 } };
+  expect(parseDocument(JSON.stringify(settled))).toEqual(settled);
 });
 
 test.each(Object.entries(BROKEN))('what is %s is no document', (_, broken) => {

@@ -23,7 +23,7 @@ export function documentOf(ids: readonly string[], wanted: Wanted = {}): Topolog
     members,
     source: source === undefined ? null : before,
     floors: {},
-    locks: { since: epoch, leaving: [], sealed: true },
+    locks: { since: epoch, leaving: [], sealed: true, floor: 0 },
     history: source === undefined ? [] : withEra({ history: [] }, 1, before),
   };
   return { ...first, history: withEra(first, epoch, members) };

@@ -66,7 +66,11 @@ function ringOf(members: string): HashRing {
 
 /** The snapshot as the topology builds it: one era for each change. */
 /** Only the present ring counts. */
-const LOCKS = { locksSince: Number.MAX_SAFE_INTEGER, leaving: new Map<string, CacheNode>() };
+const LOCKS = {
+  locksSince: Number.MAX_SAFE_INTEGER,
+  lockFloor: 0,
+  leaving: new Map<string, CacheNode>(),
+};
 
 function snapshotOf({ epochs, floors }: Past): Snapshot {
   const eras: { since: number; ring: HashRing }[] = [];
