@@ -39,7 +39,7 @@ export interface Lock extends AsyncDisposable {
    * @param ttl As in LockOptions; without it, the ttl it was acquired with.
    * @returns What `remaining()` is then.
    * @throws LockLostError, LockUnavailableError (its node does not answer; it is held still, for
-   *   `remaining()`), InvalidOptionError.
+   *   `remaining()`, the shorter of the old time and the new), InvalidOptionError.
    */
   extend(ttl?: Duration): Promise<number>;
   /**
@@ -91,6 +91,8 @@ export class HeldLock implements Lock {
   #releasing: Promise<boolean> | undefined;
   /** A renewal was begun that has not succeeded. */
   #failing = false;
+  /** How often its time was asked to be set. */
+  #asked = 0;
 
   constructor(grant: Grant, settings: LockSettings, host: LockHost) {
     this.name = grant.name;
@@ -217,14 +219,25 @@ export class HeldLock implements Lock {
 
   /** @throws NodeUnavailableError when nothing is known. Loses the lock when it is not ours any more. */
   async #prolong(ttlMs: number): Promise<void> {
-    const since = momentOf(this.#host.clock);
+    const { clock } = this.#host;
+    const asked = { since: momentOf(clock), ttlMs };
+    this.#asked += 1;
+    const number = this.#asked;
+    // A shorter time counts from now on: the node may have set it though its answer is lost.
+    //     P: extend('1s') of a lock of 10 s · sent, set, the answer lost · holds it for 9 s more, it thinks
+    //     Q:                                             a second later: granted
+    if (remainingMs(clock, asked) < this.remaining()) {
+      this.#validity = asked;
+      this.#awaitEnd();
+    }
     const answer = await this.#grip.prolong(ttlMs);
     if (this.#loss !== undefined || this.#releasing !== undefined) return;
     if (answer === 'lost') return this.#lose('taken');
     // Too late: the time that was known to be ours is over.
     if (this.lossNow() !== undefined) return;
     this.#failing = false;
-    this.#validity = { since, ttlMs };
+    // Another time was asked for since, and may be set by now.
+    if (number === this.#asked) this.#validity = asked;
     this.#host.renewed();
   }
 
