@@ -279,17 +279,15 @@ export class LockService implements Locks {
   ): Promise<HeldLock | Extract<Attempt, { kind: 'busy' }>> {
     const { clock, homes, wakes, nodeTimeoutMs, events } = this.#parts;
     const startedAt = clock.now();
-    const token = this.#newToken();
     const acquisition = new Acquisition(
       { clock, homes, wakes, lines: this.#lines, host: this.#host, nodeTimeoutMs },
-      { name, token, settings, waits },
+      { name, newToken: () => this.#newToken(), settings, waits },
     );
     this.#acquiring.add(acquisition);
-    wakes.expect(token);
     try {
       const taken = await acquisition.run();
       if (!(taken instanceof HeldLock)) {
-        wakes.forget(token);
+        wakes.forget(acquisition.token);
         this.#counters.busy++;
         return taken;
       }
@@ -300,7 +298,7 @@ export class LockService implements Locks {
       events.emit('acquired', { lock: name, fence: taken.fence, waitedMs });
       return taken;
     } catch (error) {
-      wakes.forget(token);
+      wakes.forget(acquisition.token);
       if (error instanceof LockTimeoutError) this.#counters.timeouts++;
       else if (error instanceof LockUnavailableError || error instanceof QuorumError) {
         this.#counters.unavailable++;

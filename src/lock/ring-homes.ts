@@ -17,7 +17,7 @@ import type { CacheNode } from '../node/node.ts';
 import type { Gates } from '../topology/gates.ts';
 import type { Snapshot } from '../topology/snapshot.ts';
 import type { Topology } from '../topology/topology.ts';
-import type { Attempt, AttemptAsk, Grip, LockHomes } from './homes.ts';
+import type { Attempt, AttemptAsk, Grip, LockHomes, Refusal } from './homes.ts';
 import { type LockStep, settleStep } from './steps.ts';
 import { momentOf } from './validity.ts';
 
@@ -42,8 +42,7 @@ export class RingHomes implements LockHomes {
     const since = momentOf(this.#parts.clock);
     const taken = await grip.take(ask);
     if (taken.kind === 'granted') return { kind: 'granted', grip, number: taken.number, since };
-    grip.letGo();
-    return taken;
+    return { ...taken, spent: grip.letGo() };
   }
 
   abandon(name: string, ask: { readonly token: string; readonly ttlMs: number }): void {
@@ -75,15 +74,14 @@ export class RingHomes implements LockHomes {
   }
 }
 
-type Taken =
-  | { readonly kind: 'granted'; readonly number: number }
-  | Exclude<Attempt, { kind: 'granted' }>;
+type Taken = { readonly kind: 'granted'; readonly number: number } | Refusal;
 
 class RingGrip implements Grip {
   readonly #parts: HomesParts;
   readonly #ask: AttemptAsk;
   /** Where it is held, the oldest home first. */
   #held: CacheNode[] = [];
+  #queuedAt: CacheNode | undefined;
   #number = 0;
   #over = false;
 
@@ -144,9 +142,15 @@ class RingGrip implements Grip {
     return confirmed.length > 0 && confirmed.every(Boolean);
   }
 
-  /** Gives back what was taken. */
-  letGo(): void {
+  /** Gives back what was taken; returns whether there was anything. */
+  letGo(): boolean {
+    if (this.#held.length === 0) return false;
     this.#keepOnly([]);
+    // The token is not used again, so its place in a queue is of no use.
+    const { name, token, ttlMs } = this.#ask;
+    const { waiter } = this.#parts;
+    if (this.#queuedAt !== undefined) giveBack(this.#queuedAt, name, { token, ttlMs, waiter });
+    return true;
   }
 
   /** At one home: lengthened where it is held, taken where it is not. */
@@ -166,6 +170,7 @@ class RingGrip implements Grip {
       const floor = this.#number;
       const ask = { token, ttlMs, fence, profile, waiter, floor };
       const answer = await home.locks.acquire(name, ask);
+      if (answer.kind === 'busy' && waiter !== '') this.#queuedAt = home;
       if (answer.kind !== 'granted') return answer;
       this.#held.push(home);
       this.#number = Math.max(this.#number, answer.number);
