@@ -39,7 +39,7 @@ export interface Lock extends AsyncDisposable {
    * @param ttl As in LockOptions; without it, the ttl it was acquired with.
    * @returns What `remaining()` is then.
    * @throws LockLostError, LockUnavailableError (its node does not answer; it is held still, for
-   *   `remaining()`), InvalidOptionError.
+   *   `remaining()`, the shorter of the old time and the new), InvalidOptionError.
    */
   extend(ttl?: Duration): Promise<number>;
   /**
