@@ -46,8 +46,9 @@ export interface Wanted {
 
 type Busy = Extract<Attempt, { kind: 'busy' }>;
 
-/** Pauses grow to this, unless the caller chose a longer one. */
-const MAX_PAUSE_MS = 1_000;
+/** Pauses grow to this, unless the caller chose a longer one; each is shortened by up to a fifth: one request a second at most. */
+const MAX_PAUSE_MS = 1_250;
+const PAUSE_JITTER = 0.2;
 /** Those who wait for the same end do not all ask at the same moment. */
 const SPREAD_MS = 20;
 
@@ -189,7 +190,7 @@ export class Acquisition {
     if (retries === Number.POSITIVE_INFINITY) {
       const cap = Math.min(retryDelayMs * 2 ** Math.min(tries, 20), MAX_PAUSE_MS);
       const longest = Math.max(cap, retryDelayMs);
-      ms = longest / 2 + (Math.random() * longest) / 2;
+      ms = longest * (1 - Math.random() * PAUSE_JITTER);
       if (attempt.kind === 'busy') {
         ms = Math.min(ms, attempt.remainingMs + Math.random() * SPREAD_MS);
       }
