@@ -74,7 +74,18 @@ test('a conflict ends the wait at once', async () => {
   expect(clock.pending).toBe(0);
 });
 
-test('a single try has the budget of its node, whatever hangs', async () => {
+test('a single try waits for the answer of its node', async () => {
+  for (const single of ['acquire', 'tryAcquire'] as const) {
+    const { clock, homes, locks } = rooms();
+    homes.outcomes.set('l', 'hangs');
+    const lock = locks[single]('l', { waitTimeout: 0 });
+    await clock.advance(99);
+    homes.answer('granted');
+    expect(await lock).toMatchObject({ name: 'l', held: true });
+  }
+});
+
+test('and has the budget of its node, whatever hangs', async () => {
   const { clock, homes, locks } = rooms();
   homes.outcomes.set('l', 'hangs');
   const failures = [locks.acquire('l', { waitTimeout: 0 }), locks.tryAcquire('l')].map(caught);

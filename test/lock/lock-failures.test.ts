@@ -68,7 +68,7 @@ describe.each(Object.entries(WAYS))('a node that is %s', (_, fail) => {
     const lost = heard(locks, 'lost');
     const [lock, kept] = await Promise.all([
       locks.acquire(name, { ttl: 700 }),
-      locks.acquire(other, { ttl: 700 }),
+      locks.acquire(other, { ttl: 5_000 }),
     ]);
     const { signal } = lock;
     await fail(proxy);
@@ -80,7 +80,7 @@ describe.each(Object.entries(WAYS))('a node that is %s', (_, fail) => {
     over = performance.now() + lock.remaining();
     await eventually(() => signal.aborted);
     // The timer's own delay, on a machine with other work.
-    expect(late).toBeLessThan(150);
+    expect(late).toBeLessThan(250);
     expect(signal.reason).toMatchObject({ reason: 'unreachable' });
     expect(lost).toMatchObject([{ lock: name, reason: 'unreachable' }]);
     expect(await lock.release()).toBe(false);

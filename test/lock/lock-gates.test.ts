@@ -93,6 +93,30 @@ describe('a node that has forgotten what it granted', () => {
     },
   );
 
+  // It has never seen this node open; that others are says that locks are in use.
+  test('is found out by a process that comes later, too', async () => {
+    const locks = await room.open({ nodes, maxTtl: 1_000 });
+    const [name = ''] = await namesOn(nodes, 'node-1');
+    const lock = await locks.acquire(name, { renew: false });
+    await command(nodes[0]!, 'FLUSHALL');
+    const later = await room.open({ nodes, maxTtl: 1_000 });
+    const next = later.acquire(name, { waitTimeout: '15s' });
+    expect((await next).fence).toBeGreaterThan(lock.fence);
+    expect(lock.held).toBe(false);
+  });
+
+  // With an append-only file it may have lost the last second; a replica that took over, more.
+  test('may have: one that comes back with its data, but in another run', async () => {
+    const locks = await room.open({ nodes, maxTtl: 1_000 });
+    const [name = ''] = await namesOn(nodes, 'node-1');
+    await (await locks.acquire(name)).release();
+    await command(nodes[0]!, 'SET', room.keys.gate, `open ${'0'.repeat(40)} ring-1000`);
+    const failure = await caught(locks.tryAcquire(name));
+    expect(failure).toBeInstanceOf(LockUnavailableError);
+    expect((failure as LockUnavailableError).retryAfterMs).toBeGreaterThan(0);
+    await (await locks.acquire(name, { waitTimeout: '15s' })).release();
+  });
+
   test('has forgotten a holder too, who learns so with the next renewal', async () => {
     const locks = await room.open({ nodes });
     const [name = ''] = await namesOn(nodes, 'node-1');

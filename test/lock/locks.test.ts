@@ -79,8 +79,8 @@ test('a lock that was deleted is lost with the next renewal, and told to all who
 
 test('a lock outlives its ttl while it is renewed, and not when it is not', async () => {
   const locks = await room.open({ nodes });
-  const renewed = await locks.acquire('renewed', { ttl: 600 });
-  const left = await locks.acquire('left', { ttl: 600, renew: false });
+  const renewed = await locks.acquire('renewed', { ttl: 1_000, renew: { interval: 150 } });
+  const left = await locks.acquire('left', { ttl: 1_000, renew: false });
   await eventually(() => left.signal.aborted);
   expect(left.signal.reason).toMatchObject({ reason: 'expired' });
   await locks.acquire('left');

@@ -112,6 +112,37 @@ test('a majority that is silent does not hold up the end of the wait', async () 
   expect(Math.min(...times)).toBeLessThan(250 + 50);
 });
 
+test('who is turned away at the first node does not split the votes of the others', async () => {
+  const [first, ...others] = await inOrder();
+  const locks = await room.open({ nodes: three(), quorum: true });
+  await command(first!, 'SET', room.keys.lock('l'), 'another', 'PX', '60000');
+  expect(await locks.tryAcquire('l')).toBeNull();
+  for (const node of others) {
+    expect(await command(node, 'EXISTS', room.keys.counter('l'))).toBe(':0\r\n');
+  }
+});
+
+// Two who each had a part, and waited for the rest, would wait for each other.
+test('who has no majority keeps nothing while it waits', async () => {
+  const [first, second, third] = await inOrder();
+  const locks = await room.open({ nodes: three(), quorum: true });
+  await (await locks.acquire('l')).release();
+  for (const node of [second!, third!]) {
+    await command(node, 'SET', room.keys.lock('l'), 'another', 'PX', '1500');
+  }
+  const options = { ttl: '30s', waitTimeout: '15s', retries: 50, retryDelay: 300 };
+  const acquired = locks.acquire('l', options);
+  // Its number grows with each try.
+  const { fence } = await locks.inspect('l');
+  await eventually(async () => {
+    const number = await command(first!, 'GET', room.keys.counter('l'));
+    expect(Number(number.split('\r\n')[1])).toBeGreaterThan(fence);
+    expect(await holds(first!)).toBe(false);
+    expect(await holds(second!)).toBe(true);
+  });
+  expect((await acquired).held).toBe(true);
+});
+
 describe('fences', () => {
   test('grow, whichever majority grants', async () => {
     const locks = await room.open({ nodes: three(), quorum: true, node: {} });
