@@ -60,6 +60,7 @@ export class Acquisition {
   #token: string;
   #refusal: Refusal | undefined;
   #mayHold = false;
+  #placed = false;
   #trying: Promise<Attempt> | undefined;
 
   constructor(parts: AcquisitionParts, wanted: Wanted) {
@@ -144,10 +145,12 @@ export class Acquisition {
     const { ttlMs } = settings;
     const token = this.#token;
     const over = (): boolean => this.#patience.over;
-    this.#trying = this.#parts.homes.attempt({ name, token, ttlMs, queue, over });
+    const placed = this.#placed;
+    this.#trying = this.#parts.homes.attempt({ name, token, ttlMs, queue, placed, over });
     const attempt = await this.#patience.while(this.#trying);
     this.#trying = undefined;
     if (attempt.kind !== 'granted') {
+      this.#placed ||= queue && attempt.kind === 'busy';
       this.#refused(attempt);
       if (attempt.spent === true) this.#changeToken();
     }
@@ -168,6 +171,7 @@ export class Acquisition {
     this.#token = this.#wanted.newToken();
     wakes.expect(this.#token);
     this.#mayHold = false;
+    this.#placed = false;
   }
 
   /** Undefined when its time was over before this process heard of it. */

@@ -12,6 +12,8 @@ export interface AttemptAsk {
   readonly ttlMs: number;
   /** Takes a place in the queue when the lock is busy, if its messages can be heard. */
   readonly queue: boolean;
+  /** It may have such a place already, which is given up when the lock is granted. */
+  readonly placed: boolean;
   /** Whoever asked has gone: nothing is to be taken any more. */
   readonly over: () => boolean;
 }

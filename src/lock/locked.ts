@@ -4,7 +4,11 @@ import type { Lock } from './lock.ts';
 import type { Locks } from './locks.ts';
 import type { LockOptions } from './settings.ts';
 
-export interface WithLockOptions<Args extends unknown[]> extends LockOptions {
+/** What to do when another has the lock. */
+export type OnBusy = 'wait' | 'skip' | 'throw';
+
+export interface WithLockOptions<Args extends unknown[], Busy extends OnBusy = OnBusy>
+  extends LockOptions {
   readonly locks: Locks;
   /** The name of the lock, or what makes it of the arguments. */
   readonly name: string | ((...args: Args) => string);
@@ -14,7 +18,7 @@ export interface WithLockOptions<Args extends unknown[]> extends LockOptions {
    *
    * @default 'wait'
    */
-  readonly onBusy?: 'wait' | 'skip' | 'throw';
+  readonly onBusy?: Busy;
 }
 
 export interface LockedOptions extends Omit<WithLockOptions<never>, 'locks' | 'name'> {
@@ -41,20 +45,23 @@ type Method<This, Args extends unknown[], T> = (this: This, ...args: Args) => Pr
  * The method rejects as `locks.using` does. With `onBusy: 'skip'` it resolves to
  * undefined when another has the lock.
  *
- * @throws InvalidOptionError when the class is defined, for options that are not in range.
+ * @throws InvalidOptionError when the class is defined, for `locks`, `name` or `onBusy` that are none; the
+ *   options of the lock are checked at each call.
  */
 export function locked(options: LockedOptions) {
   const { locks, ...rest } = checked(options);
   return <This, Args extends unknown[], T>(
     method: Method<This, Args, T>,
     _context: ClassMethodDecoratorContext<This, Method<This, Args, T>>,
-  ): Method<This, Args, T> =>
+  ): Method<This, Args, T> => {
     function lockedMethod(this: This, ...args: Args): Promise<T> {
       const own = typeof locks === 'function' ? locks(this) : locks;
       const work = (): Promise<T> => method.apply(this, args);
       // What `skip` resolves to is not in the type of the method: its caller has chosen it.
       return run({ ...rest, locks: own }, args, work) as Promise<T>;
-    };
+    }
+    return Object.defineProperty(lockedMethod, 'name', { value: method.name });
+  };
 }
 
 /**
@@ -63,14 +70,15 @@ export function locked(options: LockedOptions) {
  *
  * @returns What resolves to what `work` does; to undefined when another has the lock and `onBusy` is `skip`.
  */
-export function withLock<Args extends unknown[], T>(
-  options: WithLockOptions<Args> & { readonly onBusy?: 'wait' | 'throw' },
+export function withLock<
+  Named extends unknown[],
+  Args extends unknown[],
+  T,
+  Busy extends OnBusy = 'wait',
+>(
+  options: WithLockOptions<Named, Busy>,
   work: (lock: Lock, ...args: Args) => Promise<T>,
-): (...args: Args) => Promise<T>;
-export function withLock<Args extends unknown[], T>(
-  options: WithLockOptions<Args>,
-  work: (lock: Lock, ...args: Args) => Promise<T>,
-): (...args: Args) => Promise<T | undefined>;
+): (...args: Longer<Named, Args>) => Promise<Busy extends 'skip' ? T | undefined : T>;
 export function withLock<Args extends unknown[], T>(
   options: WithLockOptions<Args>,
   work: (lock: Lock, ...args: Args) => Promise<T>,
@@ -79,6 +87,9 @@ export function withLock<Args extends unknown[], T>(
   checked(options);
   return (...args) => run(options, args, (lock) => work(lock, ...args));
 }
+
+/** The name may need more of the arguments than the work does, or fewer. */
+type Longer<A extends unknown[], B extends unknown[]> = B extends [...A, ...unknown[]] ? B : A;
 
 async function run<Args extends unknown[], T>(
   options: WithLockOptions<Args>,

@@ -218,12 +218,12 @@ class QuorumGrip implements Grip {
 
   async #takeAt(node: CacheNode): Promise<LockStep> {
     const { topology, gates, waiter } = this.#parts;
-    const { name, token, ttlMs, queue, nodes } = this.#ask;
+    const { name, token, ttlMs, queue, placed, nodes } = this.#ask;
     this.#asked.add(node);
     const step = await this.#settled(() => {
       const { snapshot } = topology;
       return settleStep({ node, snapshot, topology, gates }, async () => {
-        const queued = queue && node === nodes[0] && node.locks.listening;
+        const queued = node === nodes[0] && (placed || (queue && node.locks.listening));
         const answer = await node.locks.acquire(name, {
           token,
           ttlMs,

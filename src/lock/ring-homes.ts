@@ -178,7 +178,8 @@ class RingGrip implements Grip {
         if (answer.kind === 'lost') return GONE;
         return answer.kind === 'prolonged' ? { kind: 'done' } : answer;
       }
-      const waiter = this.#ask.queue && home.locks.listening ? this.#parts.waiter : '';
+      const { queue, placed } = this.#ask;
+      const waiter = placed || (queue && home.locks.listening) ? this.#parts.waiter : '';
       const { profile } = gates;
       const floor = Math.max(this.#number, snapshot.lockFloor);
       const ask = { token, ttlMs, fence, profile, waiter, floor };

@@ -56,7 +56,7 @@ test('the decorator, compiled by tsc: names from arguments, locks from self, ski
       failure: 'RangeError: mine',
       late: 'RINGCACHE_LOCK_TIMEOUT',
       again: 'had it',
-      name: 'lockedMethod',
+      name: 'daily',
       held: 0,
     });
   } finally {
@@ -68,7 +68,7 @@ describe('withLock', () => {
   test('runs a function under its lock each time, with the lock before its arguments', async () => {
     const locks = await room.open({ nodes });
     const charge = withLock(
-      { locks, name: (order: string, _cents: number) => `pay:${order}`, ttl: '5s' },
+      { locks, name: (order: string) => `pay:${order}`, ttl: '5s' },
       async (lock, order: string, cents: number) => {
         lock.assertHeld();
         return `${lock.name} ${order} ${cents}`;
