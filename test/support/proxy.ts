@@ -30,6 +30,8 @@ interface Link {
   readonly client: Socket;
   readonly server: Socket;
   readonly held: Buffer[];
+  /** Answers on their way, the oldest first. */
+  readonly late: Buffer[];
   /** When the last answer that is on its way arrives. */
   dueAt: number;
 }
@@ -123,7 +125,7 @@ export class FaultProxy implements AsyncDisposable {
       return;
     }
     const server = createConnection({ port: this.#target, host: '127.0.0.1', noDelay: true });
-    const link: Link = { client, server, held: [], dueAt: 0 };
+    const link: Link = { client, server, held: [], late: [], dueAt: 0 };
     this.#links.add(link);
     const end = (): void => {
       client.destroy();
@@ -173,8 +175,14 @@ export class FaultProxy implements AsyncDisposable {
 
 /** Later, but never before what was sent earlier: TCP keeps the order. */
 function deliver(link: Link, chunk: Buffer, delayMs: number): void {
+  const { client, late } = link;
   const now = performance.now();
   link.dueAt = Math.max(link.dueAt, now + delayMs);
-  if (link.dueAt <= now) link.client.write(chunk);
-  else setTimeout(() => link.client.write(chunk), link.dueAt - now);
+  if (link.dueAt <= now && late.length === 0) {
+    client.write(chunk);
+    return;
+  }
+  late.push(chunk);
+  // Timers that are due in the same millisecond run in any order: each sends what is oldest.
+  setTimeout(() => client.write(late.shift() ?? ''), link.dueAt - now);
 }
