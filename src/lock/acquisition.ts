@@ -20,7 +20,7 @@ import {
   NodeUnavailableError,
   QuorumError,
 } from '../errors.ts';
-import type { Attempt, LockHomes } from './homes.ts';
+import type { Attempt, Granted, LockHomes, Refusal } from './homes.ts';
 import { HeldLock, type LockHost } from './lock.ts';
 import type { LockSettings } from './settings.ts';
 import { remainingMs } from './validity.ts';
@@ -37,14 +37,14 @@ export interface AcquisitionParts {
 
 export interface Wanted {
   readonly name: string;
-  readonly token: string;
+  /** Makes a token that was never used. */
+  readonly newToken: () => string;
   readonly settings: LockSettings;
   /** False: one try, past the line, with no place in the queue; busy is an answer. */
   readonly waits: boolean;
 }
 
 type Busy = Extract<Attempt, { kind: 'busy' }>;
-export type Refusal = Exclude<Attempt, { kind: 'granted' }>;
 
 /** Pauses grow to this, unless the caller chose a longer one. */
 const MAX_PAUSE_MS = 1_000;
@@ -56,6 +56,7 @@ export class Acquisition {
   readonly #wanted: Wanted;
   readonly #startedAt: number;
   readonly #patience: Patience;
+  #token: string;
   #refusal: Refusal | undefined;
   #mayHold = false;
   #trying: Promise<Attempt> | undefined;
@@ -66,9 +67,16 @@ export class Acquisition {
     this.#parts = parts;
     this.#wanted = wanted;
     this.#startedAt = clock.now();
+    this.#token = wanted.newToken();
+    parts.wakes.expect(this.#token);
     // One try has the time that a node has to answer.
     const bounds = { waitMs: waitMs === 0 ? nodeTimeoutMs : waitMs, signal };
     this.#patience = new Patience(clock, bounds, () => this.#error());
+  }
+
+  /** That of the last try. */
+  get token(): string {
+    return this.#token;
   }
 
   /** Ends the wait. */
@@ -131,13 +139,17 @@ export class Acquisition {
   }
 
   async #try(queue: boolean): Promise<Attempt> {
-    const { name, token, settings } = this.#wanted;
+    const { name, settings } = this.#wanted;
     const { ttlMs } = settings;
+    const token = this.#token;
     const over = (): boolean => this.#patience.over;
     this.#trying = this.#parts.homes.attempt({ name, token, ttlMs, queue, over });
     const attempt = await this.#patience.while(this.#trying);
     this.#trying = undefined;
-    if (attempt.kind !== 'granted') this.#refused(attempt);
+    if (attempt.kind !== 'granted') {
+      this.#refused(attempt);
+      if (attempt.spent === true) this.#changeToken();
+    }
     return attempt;
   }
 
@@ -148,16 +160,26 @@ export class Acquisition {
     this.#mayHold ||= refusal.kind !== 'unavailable' || wasSent(refusal.cause);
   }
 
+  /** What was taken with the old one is being given back, and was told to nobody else. */
+  #changeToken(): void {
+    const { wakes } = this.#parts;
+    wakes.forget(this.#token);
+    this.#token = this.#wanted.newToken();
+    wakes.expect(this.#token);
+    this.#mayHold = false;
+  }
+
   /** Undefined when its time was over before this process heard of it. */
-  #lockOf(granted: Extract<Attempt, { kind: 'granted' }>): HeldLock | undefined {
+  #lockOf(granted: Granted): HeldLock | undefined {
     const { clock, host } = this.#parts;
-    const { settings } = this.#wanted;
+    const { name, settings } = this.#wanted;
     const { grip, since } = granted;
     if (remainingMs(clock, { since, ttlMs: settings.ttlMs }) === 0) {
       void grip.release(0);
+      this.#changeToken();
       return undefined;
     }
-    return new HeldLock({ ...this.#wanted, ...granted }, settings, host);
+    return new HeldLock({ name, token: this.#token, ...granted }, settings, host);
   }
 
   async #pause(attempt: Attempt, tries: number): Promise<void> {
@@ -172,7 +194,7 @@ export class Acquisition {
         ms = Math.min(ms, attempt.remainingMs + Math.random() * SPREAD_MS);
       }
     }
-    const wait = wakes.wait(clock, this.#wanted.token, ms);
+    const wait = wakes.wait(clock, this.#token, ms);
     try {
       await this.#patience.while(wait.woken);
     } finally {
@@ -183,7 +205,8 @@ export class Acquisition {
   /** Nothing is to be held, and no place to be kept, whatever is still on its way. */
   #giveUp(): void {
     const { homes } = this.#parts;
-    const { name, token, settings } = this.#wanted;
+    const { name, settings } = this.#wanted;
+    const token = this.#token;
     const abandon = (): void => homes.abandon(name, { token, ttlMs: settings.ttlMs });
     // The try goes on until its node has answered, and might be granted then.
     if (this.#trying !== undefined) void this.#trying.then(abandon);

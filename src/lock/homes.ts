@@ -16,14 +16,29 @@ export interface AttemptAsk {
   readonly over: () => boolean;
 }
 
-export type Attempt =
-  | {
-      readonly kind: 'granted';
-      readonly grip: Grip;
-      readonly number: number;
-      /** Just before the first request of those that were granted was sent. */
-      readonly since: Moment;
-    }
+export type Attempt = Granted | (Refusal & Aftermath);
+
+/** Of a refusal. */
+interface Aftermath {
+  /**
+   * Something that was taken is being given back. The token must not be used
+   * again: giving back may be repeated, and late, and would end what it has then.
+   *
+   *     P: take(t) at A and B · B hangs · give back t · … take(t) again: granted
+   *     B:                                                            gives back t, at last
+   */
+  readonly spent?: boolean;
+}
+
+export type Granted = {
+  readonly kind: 'granted';
+  readonly grip: Grip;
+  readonly number: number;
+  /** Just before the first request of those that were granted was sent. */
+  readonly since: Moment;
+};
+
+export type Refusal =
   | { readonly kind: 'busy'; readonly remainingMs: number }
   | {
       readonly kind: 'unavailable';

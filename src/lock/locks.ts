@@ -17,9 +17,9 @@ import {
 } from '../errors.ts';
 import { checkLockName } from '../keys.ts';
 import { LockCounters, type LockStats } from '../metrics/metrics.ts';
-import { Acquisition, asUnavailable, type Refusal } from './acquisition.ts';
+import { Acquisition, asUnavailable } from './acquisition.ts';
 import { LockGroup } from './group.ts';
-import type { Attempt, LockHomes } from './homes.ts';
+import type { Attempt, LockHomes, Refusal } from './homes.ts';
 import { HeldLock, type Lock, type LockHost } from './lock.ts';
 import { type LockOptions, type LockSettings, lockSettings } from './settings.ts';
 import { Lines, type Wakes } from './wait.ts';
@@ -281,17 +281,15 @@ export class LockService implements Locks {
   ): Promise<HeldLock | Extract<Attempt, { kind: 'busy' }>> {
     const { clock, homes, wakes, nodeTimeoutMs, events } = this.#parts;
     const startedAt = clock.now();
-    const token = this.#newToken();
     const acquisition = new Acquisition(
       { clock, homes, wakes, lines: this.#lines, host: this.#host, nodeTimeoutMs },
-      { name, token, settings, waits },
+      { name, newToken: () => this.#newToken(), settings, waits },
     );
     this.#acquiring.add(acquisition);
-    wakes.expect(token);
     try {
       const taken = await acquisition.run();
       if (!(taken instanceof HeldLock)) {
-        wakes.forget(token);
+        wakes.forget(acquisition.token);
         this.#counters.busy++;
         return taken;
       }
@@ -302,7 +300,7 @@ export class LockService implements Locks {
       events.emit('acquired', { lock: name, fence: taken.fence, waitedMs });
       return taken;
     } catch (error) {
-      wakes.forget(token);
+      wakes.forget(acquisition.token);
       if (error instanceof LockTimeoutError) this.#counters.timeouts++;
       else if (error instanceof LockUnavailableError || error instanceof QuorumError) {
         this.#counters.unavailable++;

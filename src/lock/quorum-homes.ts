@@ -16,7 +16,7 @@
 import { NodeUnavailableError, type Vote } from '../errors.ts';
 import type { LockInspection } from '../node/lock-node.ts';
 import type { CacheNode } from '../node/node.ts';
-import type { Attempt, AttemptAsk, Grip, LockHomes } from './homes.ts';
+import type { Attempt, AttemptAsk, Grip, LockHomes, Refusal } from './homes.ts';
 import { giveBack, type HomesParts } from './ring-homes.ts';
 import { type LockStep, settleStep } from './steps.ts';
 import { momentOf } from './validity.ts';
@@ -43,8 +43,7 @@ export class QuorumHomes implements LockHomes {
     const since = momentOf(this.#parts.clock);
     const taken = await grip.take();
     if (taken.kind === 'granted') return { ...taken, grip, since };
-    grip.letGo();
-    return taken;
+    return { ...taken, spent: grip.letGo() };
   }
 
   abandon(name: string, ask: { readonly token: string; readonly ttlMs: number }): void {
@@ -102,9 +101,7 @@ interface QuorumAsk extends AttemptAsk {
   readonly majority: number;
 }
 
-type Taken =
-  | { readonly kind: 'granted'; readonly number: number }
-  | Exclude<Attempt, { kind: 'granted' }>;
+type Taken = { readonly kind: 'granted'; readonly number: number } | Refusal;
 
 class QuorumGrip implements Grip {
   readonly #parts: HomesParts;
@@ -183,16 +180,21 @@ class QuorumGrip implements Grip {
     return ours >= this.#ask.majority;
   }
 
-  /** Gives it back everywhere: also where nothing is known to have been granted. */
-  letGo(): void {
+  /**
+   * Gives it back everywhere, also where nothing is known to have been granted;
+   * returns whether there was anywhere.
+   */
+  letGo(): boolean {
     this.#over = true;
     const { nodes, name, token, ttlMs } = this.#ask;
-    for (const node of nodes) {
-      if (!this.#asked.has(node)) continue;
-      // A node that answered that another has it keeps our place in its queue.
-      if (this.#steps.get(node)?.kind === 'busy') continue;
-      giveBack(node, name, { token, ttlMs, waiter: '' });
-    }
+    // A node that answered that another has it keeps our place in its queue.
+    const taken = nodes.filter((node) => {
+      return this.#asked.has(node) && this.#steps.get(node)?.kind !== 'busy';
+    });
+    // The token is not used again, so its place in a queue is of no use.
+    const { waiter } = this.#parts;
+    for (const node of taken) giveBack(node, name, { token, ttlMs, waiter });
+    return taken.length > 0;
   }
 
   /** Waits for all, or until it is decided. */
@@ -271,7 +273,7 @@ class QuorumGrip implements Grip {
     }
   }
 
-  #refusal(): Exclude<Attempt, { kind: 'granted' }> {
+  #refusal(): Refusal {
     const steps = this.#ask.nodes.map((node) => ({ node: node.id, step: this.#steps.get(node) }));
     const conflict = steps.find(({ step }) => step?.kind === 'conflict')?.step;
     if (conflict?.kind === 'conflict') return conflict;

@@ -17,7 +17,7 @@ import type { CacheNode } from '../node/node.ts';
 import type { Gates } from '../topology/gates.ts';
 import type { Snapshot } from '../topology/snapshot.ts';
 import type { Topology } from '../topology/topology.ts';
-import type { Attempt, AttemptAsk, Grip, LockHomes } from './homes.ts';
+import type { Attempt, AttemptAsk, Grip, LockHomes, Refusal } from './homes.ts';
 import { type LockStep, settleStep } from './steps.ts';
 import { momentOf } from './validity.ts';
 
@@ -42,8 +42,7 @@ export class RingHomes implements LockHomes {
     const since = momentOf(this.#parts.clock);
     const taken = await grip.take(ask);
     if (taken.kind === 'granted') return { kind: 'granted', grip, number: taken.number, since };
-    grip.letGo();
-    return taken;
+    return { ...taken, spent: grip.letGo() };
   }
 
   abandon(name: string, ask: { readonly token: string; readonly ttlMs: number }): void {
@@ -75,9 +74,7 @@ export class RingHomes implements LockHomes {
   }
 }
 
-type Taken =
-  | { readonly kind: 'granted'; readonly number: number }
-  | Exclude<Attempt, { kind: 'granted' }>;
+type Taken = { readonly kind: 'granted'; readonly number: number } | Refusal;
 
 class RingGrip implements Grip {
   readonly #parts: HomesParts;
@@ -86,6 +83,8 @@ class RingGrip implements Grip {
   #held: CacheNode[] = [];
   /** Where it was asked for, and no answer came: it may be held there. */
   readonly #unanswered = new Set<CacheNode>();
+  /** Where it has a place in the queue. */
+  #queuedAt: CacheNode | undefined;
   #number = 0;
   /** Its number was given out. */
   #granted = false;
@@ -150,9 +149,16 @@ class RingGrip implements Grip {
     return confirmed.length > 0 && confirmed.every(Boolean);
   }
 
-  /** Gives back what was taken. */
-  letGo(): void {
+  /** Gives back what was taken; returns whether there was anything. */
+  letGo(): boolean {
+    if (this.#held.length === 0) return false;
     this.#keepOnly([]);
+    this.#forgoUnanswered();
+    // The token is not used again, so its place in a queue is of no use.
+    const { name, token, ttlMs } = this.#ask;
+    const { waiter } = this.#parts;
+    if (this.#queuedAt !== undefined) giveBack(this.#queuedAt, name, { token, ttlMs, waiter });
+    return true;
   }
 
   /** A renewal under a new ring may take it there after all, and then nobody could have it until the ttl is over. */
@@ -181,6 +187,7 @@ class RingGrip implements Grip {
       this.#unanswered.add(home);
       const answer = await home.locks.acquire(name, ask);
       this.#unanswered.delete(home);
+      if (answer.kind === 'busy' && waiter !== '') this.#queuedAt = home;
       if (answer.kind !== 'granted') return answer;
       if (!this.#held.includes(home)) this.#held.push(home);
       this.#number = Math.max(this.#number, answer.number);
