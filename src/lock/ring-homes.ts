@@ -83,6 +83,7 @@ class RingGrip implements Grip {
   #held: CacheNode[] = [];
   /** Where it was asked for, and no answer came: it may be held there. */
   readonly #unanswered = new Set<CacheNode>();
+  /** Where it has a place in the queue. */
   #queuedAt: CacheNode | undefined;
   #number = 0;
   /** Its number was given out. */
@@ -152,6 +153,7 @@ class RingGrip implements Grip {
   letGo(): boolean {
     if (this.#held.length === 0) return false;
     this.#keepOnly([]);
+    this.#forgoUnanswered();
     // The token is not used again, so its place in a queue is of no use.
     const { name, token, ttlMs } = this.#ask;
     const { waiter } = this.#parts;

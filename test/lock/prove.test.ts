@@ -13,7 +13,14 @@ const INJECTIONS = 3;
 const AT_MOST_MS = 60_000;
 
 /** Those that mean something else when a majority of nodes is asked. */
-const FOR_QUORUM = new Set(['none', 'holder-stopped', 'redis-stopped', 'redis-killed', 'flushall']);
+const FOR_QUORUM = new Set([
+  'replies-slow',
+  'none',
+  'holder-stopped',
+  'redis-stopped',
+  'redis-killed',
+  'flushall',
+]);
 
 async function expectKept(fault: Fault, quorum: boolean): Promise<void> {
   const injections = fault.inject === undefined ? 0 : INJECTIONS;
