@@ -32,6 +32,7 @@ async function expectKept(fault: Fault, quorum: boolean): Promise<void> {
   expect(outcome.injections).toBeGreaterThanOrEqual(injections);
   expect(outcome.acquiredAfter).toBeGreaterThan(0);
   expect(verdict.grants).toBeGreaterThanOrEqual(ACQUISITIONS);
+  expect(verdict.dead / verdict.grants).toBeLessThan(0.05);
   expect(verdict.longestClaimMs).toBeGreaterThan(0);
   if (fault.writesLate === true) expect(verdict.lostWithoutFence).toBeGreaterThan(0);
 }

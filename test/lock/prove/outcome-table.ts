@@ -37,7 +37,7 @@ function rowOf(outcome: Outcome): Record<string, string | number> {
     injections,
     overlap: count('overlap'),
     fence: count('fence'),
-    dead: count('dead'),
+    dead: verdict.dead,
     'stale-write': count('stale-write'),
     lost: verdict.lostWithoutFence,
     overMs,
