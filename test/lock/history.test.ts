@@ -38,6 +38,7 @@ test('one after the other is good', () => {
   ];
   expect(judge(events)).toEqual({
     grants: 3,
+    dead: 0,
     longestClaimMs: 100,
     violations: [],
     refusedWrites: 0,
