@@ -68,6 +68,7 @@ export function joinLocks(parts: LockRoomsParts): LockRooms {
 
 /** Who does not want a lock any more that is reserved for him passes it on. */
 function wakeOf(node: CacheNode, wakes: Wakes): Wake {
+  wakes.listen();
   return (token, name) => {
     if (wakes.wake(token)) return;
     node.locks.release(name, { token, waiter: '', keepMs: 0 }).catch(noop);

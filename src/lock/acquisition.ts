@@ -22,6 +22,7 @@ import {
 } from '../errors.ts';
 import type { Attempt, Granted, LockHomes, Refusal } from './homes.ts';
 import { HeldLock, type LockHost } from './lock.ts';
+import type { Seated } from './roster.ts';
 import type { LockSettings } from './settings.ts';
 import { remainingMs } from './validity.ts';
 import { type Lines, Patience, type Wakes } from './wait.ts';
@@ -52,7 +53,8 @@ const PAUSE_JITTER = 0.2;
 /** Those who wait for the same end do not all ask at the same moment. */
 const SPREAD_MS = 20;
 
-export class Acquisition {
+export class Acquisition implements Seated {
+  seat = -1;
   readonly #parts: AcquisitionParts;
   readonly #wanted: Wanted;
   readonly #startedAt: number;
@@ -70,7 +72,6 @@ export class Acquisition {
     this.#wanted = wanted;
     this.#startedAt = clock.now();
     this.#token = wanted.newToken();
-    parts.wakes.expect(this.#token);
     // One try has the time that a node has to answer.
     const bounds = { waitMs: waitMs === 0 ? nodeTimeoutMs : waitMs, signal };
     this.#patience = new Patience(clock, bounds, () => this.#error());
@@ -86,21 +87,24 @@ export class Acquisition {
     this.#patience.end(why);
   }
 
-  async run(): Promise<HeldLock | Busy> {
+  run(): Promise<HeldLock | Busy> {
+    return this.#wanted.waits ? this.#runInLine() : this.#tryOnce();
+  }
+
+  async #runInLine(): Promise<HeldLock> {
     const { lines } = this.#parts;
-    const { name, waits } = this.#wanted;
+    const { name } = this.#wanted;
+    const place = lines.enter(name);
     try {
-      if (!waits) return await this.#tryOnce();
-      const place = lines.enter(name);
-      try {
-        if (place !== undefined) await this.#patience.while(place.turn);
-        return await this.#untilGranted();
-      } finally {
-        if (place === undefined) lines.leave(name);
-        else place.leave();
-      }
+      if (place !== undefined) await this.#patience.while(place.turn);
+      return await this.#untilGranted();
+    } catch (error) {
+      this.#giveUp();
+      throw error;
     } finally {
       this.#patience.settle();
+      if (place === undefined) lines.leave(name);
+      else place.leave();
     }
   }
 
@@ -114,29 +118,26 @@ export class Acquisition {
     } catch (error) {
       this.#giveUp();
       throw error;
+    } finally {
+      this.#patience.settle();
     }
   }
 
   async #untilGranted(): Promise<HeldLock> {
     const { homes } = this.#parts;
     const { name, settings } = this.#wanted;
-    try {
-      for (let tries = 0; ; ) {
-        const attempt = await this.#try(settings.waitMs > 0);
-        if (attempt.kind === 'granted') {
-          const lock = this.#lockOf(attempt);
-          if (lock !== undefined) return lock;
-        } else if (attempt.kind === 'conflict') throw attempt.error;
-        const isLast = settings.waitMs === 0 || tries >= settings.retries;
-        if (isLast) throw this.#error();
-        // The answer to the question that came with no place in the queue is old by now.
-        if (attempt.kind === 'busy' && (await this.#patience.while(homes.listen(name)))) continue;
-        await this.#pause(attempt, tries);
-        tries++;
-      }
-    } catch (error) {
-      this.#giveUp();
-      throw error;
+    for (let tries = 0; ; ) {
+      const attempt = await this.#try(settings.waitMs > 0);
+      if (attempt.kind === 'granted') {
+        const lock = this.#lockOf(attempt);
+        if (lock !== undefined) return lock;
+      } else if (attempt.kind === 'conflict') throw attempt.error;
+      const isLast = settings.waitMs === 0 || tries >= settings.retries;
+      if (isLast) throw this.#error();
+      // The answer to the question that came with no place in the queue is old by now.
+      if (attempt.kind === 'busy' && (await this.#patience.while(homes.listen(name)))) continue;
+      await this.#pause(attempt, tries);
+      tries++;
     }
   }
 
@@ -146,6 +147,7 @@ export class Acquisition {
     const token = this.#token;
     const over = (): boolean => this.#patience.over;
     const placed = this.#placed;
+    if (queue) this.#parts.wakes.expect(token);
     this.#trying = this.#parts.homes.attempt({ name, token, ttlMs, queue, placed, over });
     const attempt = await this.#patience.while(this.#trying);
     this.#trying = undefined;
@@ -169,7 +171,6 @@ export class Acquisition {
     const { wakes } = this.#parts;
     wakes.forget(this.#token);
     this.#token = this.#wanted.newToken();
-    wakes.expect(this.#token);
     this.#mayHold = false;
     this.#placed = false;
   }

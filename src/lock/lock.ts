@@ -15,6 +15,7 @@ import {
   NodeUnavailableError,
 } from '../errors.ts';
 import type { Grip } from './homes.ts';
+import type { Seated } from './roster.ts';
 import { type LockSettings, lockTtl } from './settings.ts';
 import { type Moment, momentOf, remainingMs, type Validity } from './validity.ts';
 
@@ -76,10 +77,11 @@ const LEAST_RETRY_MS = 50;
 
 const noop = (): void => undefined;
 
-export class HeldLock implements Lock {
+export class HeldLock implements Lock, Seated {
   readonly name: string;
   readonly token: string;
   readonly fence: number;
+  seat = -1;
   readonly #host: LockHost;
   readonly #grip: Grip;
   readonly #settings: LockSettings;
@@ -159,7 +161,8 @@ export class HeldLock implements Lock {
 
   release(): Promise<boolean> {
     if (this.lossNow() !== undefined) return Promise.resolve(false);
-    this.#releasing ??= this.#release(this.#settings.minHoldMs - this.#heldMs());
+    const { minHoldMs } = this.#settings;
+    this.#releasing ??= this.#release(minHoldMs === 0 ? 0 : minHoldMs - this.#heldMs());
     return this.#releasing;
   }
 

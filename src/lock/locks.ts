@@ -17,10 +17,11 @@ import {
 } from '../errors.ts';
 import { checkLockName } from '../keys.ts';
 import { LockCounters, type LockStats } from '../metrics/metrics.ts';
-import { Acquisition, asUnavailable } from './acquisition.ts';
+import { Acquisition, type AcquisitionParts, asUnavailable } from './acquisition.ts';
 import { LockGroup } from './group.ts';
 import type { Attempt, LockHomes, Refusal } from './homes.ts';
 import { HeldLock, type Lock, type LockHost } from './lock.ts';
+import { Roster } from './roster.ts';
 import { type LockOptions, type LockSettings, lockSettings } from './settings.ts';
 import { Lines, type Wakes } from './wait.ts';
 
@@ -114,15 +115,17 @@ export class LockService implements Locks {
   readonly #parts: LockServiceParts;
   readonly #counters = new LockCounters();
   readonly #lines = new Lines<Refusal>();
-  readonly #held = new Set<HeldLock>();
-  readonly #acquiring = new Set<Acquisition>();
+  readonly #held = new Roster<HeldLock>();
+  readonly #acquiring = new Roster<Acquisition>();
   readonly #host: LockHost;
+  readonly #shared: AcquisitionParts;
   readonly #prefix = randomBytes(12).toString('base64url');
   #tokens = 0;
   #closed = false;
 
   constructor(parts: LockServiceParts) {
     this.#parts = parts;
+    const { clock, homes, wakes, nodeTimeoutMs } = parts;
     const counters = this.#counters;
     this.#host = {
       clock: parts.clock,
@@ -142,6 +145,7 @@ export class LockService implements Locks {
         parts.events.emit('lost', { lock: lock.name, fence: lock.fence, heldMs, reason });
       },
     };
+    this.#shared = { clock, homes, wakes, lines: this.#lines, host: this.#host, nodeTimeoutMs };
   }
 
   async acquire(name: string, options?: LockOptions): Promise<Lock> {
@@ -236,8 +240,9 @@ export class LockService implements Locks {
    */
   end(): void {
     this.#closed = true;
-    for (const acquisition of this.#acquiring) acquisition.end(new ClosedError('the lock service'));
-    for (const lock of this.#held) lock.close();
+    for (const acquisition of this.#acquiring.all())
+      acquisition.end(new ClosedError('the lock service'));
+    for (const lock of this.#held.all()) lock.close();
   }
 
   #check(name: string, options?: LockOptions): LockSettings {
@@ -250,10 +255,10 @@ export class LockService implements Locks {
 
   // Random for the process, counted in it: a call to the random source for each
   // lock was 4 % of an uncontended one.
-  #newToken(): string {
+  readonly #newToken = (): string => {
     this.#tokens += 1;
     return `${this.#prefix}.${this.#tokens.toString(36)}`;
-  }
+  };
 
   #forget(lock: HeldLock): void {
     this.#held.delete(lock);
@@ -279,12 +284,10 @@ export class LockService implements Locks {
     settings: LockSettings,
     waits: boolean,
   ): Promise<HeldLock | Extract<Attempt, { kind: 'busy' }>> {
-    const { clock, homes, wakes, nodeTimeoutMs, events } = this.#parts;
+    const { clock, wakes, events } = this.#parts;
     const startedAt = clock.now();
-    const acquisition = new Acquisition(
-      { clock, homes, wakes, lines: this.#lines, host: this.#host, nodeTimeoutMs },
-      { name, newToken: () => this.#newToken(), settings, waits },
-    );
+    const newToken = this.#newToken;
+    const acquisition = new Acquisition(this.#shared, { name, newToken, settings, waits });
     this.#acquiring.add(acquisition);
     try {
       const taken = await acquisition.run();

@@ -18,7 +18,7 @@ import type { LockInspection } from '../node/lock-node.ts';
 import type { CacheNode } from '../node/node.ts';
 import type { Attempt, AttemptAsk, Grip, LockHomes, Refusal } from './homes.ts';
 import { giveBack, type HomesParts } from './ring-homes.ts';
-import { type LockStep, settleStep } from './steps.ts';
+import { type LockStep, type StepAnswer, settled, unavailable } from './steps.ts';
 import { momentOf } from './validity.ts';
 
 /** What is not asked of a node again in one attempt. */
@@ -132,20 +132,15 @@ class QuorumGrip implements Grip {
 
   async prolong(ttlMs: number): Promise<'prolonged' | 'lost'> {
     const { nodes, name, token } = this.#ask;
-    const { topology, gates } = this.#parts;
     let prolonged = 0;
     let lost = 0;
     let failure: NodeUnavailableError | undefined;
     const asked = nodes.map(async (node) => {
-      const { snapshot } = topology;
-      const place = { node, snapshot, topology, gates };
-      const step = await this.#settled(() =>
-        settleStep(place, async () => {
-          const answer = await node.locks.prolong(name, { token, ttlMs, fence: snapshot.fence });
-          if (answer.kind === 'prolonged') return { kind: 'done' };
-          return answer.kind === 'lost' ? { kind: 'busy', remainingMs: 0 } : answer;
-        }),
-      );
+      const step = await this.#settled(node, async (fence) => {
+        const answer = await node.locks.prolong(name, { token, ttlMs, fence });
+        if (answer.kind === 'prolonged') return { kind: 'done' };
+        return answer.kind === 'lost' ? { kind: 'busy', remainingMs: 0 } : answer;
+      });
       if (step.kind === 'done') prolonged += 1;
       else if (step.kind === 'unavailable') failure ??= step.cause;
       else lost += 1;
@@ -217,25 +212,22 @@ class QuorumGrip implements Grip {
   }
 
   async #takeAt(node: CacheNode): Promise<LockStep> {
-    const { topology, gates, waiter } = this.#parts;
+    const { gates, waiter } = this.#parts;
     const { name, token, ttlMs, queue, placed, nodes } = this.#ask;
     this.#asked.add(node);
-    const step = await this.#settled(() => {
-      const { snapshot } = topology;
-      return settleStep({ node, snapshot, topology, gates }, async () => {
-        const queued = node === nodes[0] && (placed || (queue && node.locks.listening));
-        const answer = await node.locks.acquire(name, {
-          token,
-          ttlMs,
-          fence: snapshot.fence,
-          profile: gates.profile,
-          waiter: queued ? waiter : '',
-          floor: 0,
-        });
-        if (answer.kind !== 'granted') return answer;
-        this.#numbers.set(node, answer.number);
-        return { kind: 'done' };
+    const step = await this.#settled(node, async (fence) => {
+      const queued = node === nodes[0] && (placed || (queue && node.locks.listening));
+      const answer = await node.locks.acquire(name, {
+        token,
+        ttlMs,
+        fence,
+        profile: gates.profile,
+        waiter: queued ? waiter : '',
+        floor: 0,
       });
+      if (answer.kind !== 'granted') return answer;
+      this.#numbers.set(node, answer.number);
+      return { kind: 'done' };
     });
     this.#steps.set(node, step);
     // It was given back while this was on its way.
@@ -243,10 +235,18 @@ class QuorumGrip implements Grip {
     return step;
   }
 
-  async #settled(once: () => Promise<LockStep>): Promise<LockStep> {
+  async #settled(node: CacheNode, ask: (fence: string) => Promise<StepAnswer>): Promise<LockStep> {
+    const { topology, gates } = this.#parts;
     let step: LockStep = { kind: 'again' };
-    for (let round = 0; round < MAX_ROUNDS && step.kind === 'again'; round++) step = await once();
-    return step;
+    try {
+      for (let round = 0; round < MAX_ROUNDS && step.kind === 'again'; round++) {
+        const { snapshot } = topology;
+        step = await settled(await ask(snapshot.fence), { node, snapshot, topology, gates });
+      }
+      return step;
+    } catch (error) {
+      return unavailable(node, error);
+    }
   }
 
   /** Has a majority know the number. */

@@ -18,7 +18,7 @@ import type { Gates } from '../topology/gates.ts';
 import type { Snapshot } from '../topology/snapshot.ts';
 import type { Topology } from '../topology/topology.ts';
 import type { Attempt, AttemptAsk, Grip, LockHomes, Refusal } from './homes.ts';
-import { type LockStep, settleStep } from './steps.ts';
+import { type LockStep, type StepAnswer, settled, unavailable } from './steps.ts';
 import { momentOf } from './validity.ts';
 
 export interface HomesParts {
@@ -82,7 +82,7 @@ class RingGrip implements Grip {
   /** Where it is held, the oldest home first. */
   #held: CacheNode[] = [];
   /** Where it was asked for, and no answer came: it may be held there. */
-  readonly #unanswered = new Set<CacheNode>();
+  #unanswered: readonly CacheNode[] = NOWHERE;
   /** Where it has a place in the queue. */
   #queuedAt: CacheNode | undefined;
   #number = 0;
@@ -135,18 +135,21 @@ class RingGrip implements Grip {
     // The new home first: who is told of the old one goes on to it.
     const held = this.#held.reverse();
     this.#held = [];
-    const { name, token, ttlMs } = this.#ask;
-    const answers = held.map(async (home) => {
-      try {
-        return await home.locks.release(name, { token, waiter: '', keepMs });
-      } catch {
-        home.locks.releaseLater(name, token, ttlMs);
-        return false;
-      }
-    });
+    const answers = held.map((home) => this.#releaseAt(home, keepMs));
     this.#forgoUnanswered();
-    const confirmed = await Promise.all(answers);
-    return confirmed.length > 0 && confirmed.every(Boolean);
+    let confirmed = answers.length > 0;
+    for (const answer of answers) confirmed = (await answer) && confirmed;
+    return confirmed;
+  }
+
+  async #releaseAt(home: CacheNode, keepMs: number): Promise<boolean> {
+    const { name, token, ttlMs } = this.#ask;
+    try {
+      return await home.locks.release(name, { token, waiter: '', keepMs });
+    } catch {
+      home.locks.releaseLater(name, token, ttlMs);
+      return false;
+    }
   }
 
   /** Gives back what was taken; returns whether there was anything. */
@@ -167,33 +170,40 @@ class RingGrip implements Grip {
     for (const home of this.#unanswered) giveBack(home, name, { token, ttlMs, waiter: '' });
   }
 
-  /** At one home: lengthened where it is held, taken where it is not. */
   async #takeAt(home: CacheNode, snapshot: Snapshot, ttlMs: number): Promise<LockStep> {
     if (this.#isOver()) return GONE;
     const { topology, gates } = this.#parts;
-    const { name, token } = this.#ask;
+    try {
+      const answer = await this.#askAt(home, snapshot, ttlMs);
+      return await settled(answer, { node: home, snapshot, topology, gates });
+    } catch (error) {
+      return unavailable(home, error);
+    }
+  }
+
+  /** At one home: lengthened where it is held, taken where it is not. */
+  async #askAt(home: CacheNode, snapshot: Snapshot, ttlMs: number): Promise<StepAnswer> {
+    const { name, token, queue, placed } = this.#ask;
     const { fence } = snapshot;
-    return settleStep({ node: home, snapshot, topology, gates }, async () => {
-      // Another ring was met on the way: what was taken before is asked for anew, for a number above its floor.
-      if (this.#granted && this.#held.includes(home)) {
-        const answer = await home.locks.prolong(name, { token, ttlMs, fence });
-        if (answer.kind === 'lost') return GONE;
-        return answer.kind === 'prolonged' ? { kind: 'done' } : answer;
-      }
-      const { queue, placed } = this.#ask;
-      const waiter = placed || (queue && home.locks.listening) ? this.#parts.waiter : '';
-      const { profile } = gates;
-      const floor = Math.max(this.#number, snapshot.lockFloor);
-      const ask = { token, ttlMs, fence, profile, waiter, floor };
-      this.#unanswered.add(home);
-      const answer = await home.locks.acquire(name, ask);
-      this.#unanswered.delete(home);
-      if (answer.kind === 'busy' && waiter !== '') this.#queuedAt = home;
-      if (answer.kind !== 'granted') return answer;
-      if (!this.#held.includes(home)) this.#held.push(home);
-      this.#number = Math.max(this.#number, answer.number);
-      return { kind: 'done' };
-    });
+    // Another ring was met on the way: what was taken before is asked for anew, for a number above its floor.
+    if (this.#granted && this.#held.includes(home)) {
+      const answer = await home.locks.prolong(name, { token, ttlMs, fence });
+      if (answer.kind === 'lost') return GONE;
+      return answer.kind === 'prolonged' ? DONE : answer;
+    }
+    const waiter = placed || (queue && home.locks.listening) ? this.#parts.waiter : '';
+    const { profile } = this.#parts.gates;
+    const floor = Math.max(this.#number, snapshot.lockFloor);
+    const answered = this.#unanswered;
+    this.#unanswered = [...answered, home];
+    const ask = { token, ttlMs, fence, profile, waiter, floor };
+    const answer = await home.locks.acquire(name, ask);
+    this.#unanswered = answered;
+    if (answer.kind === 'busy' && waiter !== '') this.#queuedAt = home;
+    if (answer.kind !== 'granted') return answer;
+    if (!this.#held.includes(home)) this.#held.push(home);
+    this.#number = Math.max(this.#number, answer.number);
+    return DONE;
   }
 
   #isOver(): boolean {
@@ -213,6 +223,8 @@ class RingGrip implements Grip {
 /** How often a step takes up another ring before it gives up. */
 const MAX_ROUNDS = 4;
 const GONE = { kind: 'busy', remainingMs: 0 } as const;
+const DONE = { kind: 'done' } as const;
+const NOWHERE: readonly CacheNode[] = [];
 const SETTLING = { kind: 'unavailable', why: 'the ring keeps changing' } as const;
 
 /** In the background, until the ttl has done it. */

@@ -32,32 +32,31 @@ export type LockStep =
   | { readonly kind: 'again' } // something was put right: from the start
   | Extract<Attempt, { kind: 'busy' | 'unavailable' | 'conflict' }>;
 
-/** Never rejects. */
-export async function settleStep(
-  place: StepPlace,
-  step: () => Promise<StepAnswer>,
-): Promise<LockStep> {
+/** What an answer means, when all that can be put right has been. @throws NodeUnavailableError */
+export function settled(answer: StepAnswer, place: StepPlace): LockStep | Promise<LockStep> {
+  if (answer.kind !== 'done' && answer.kind !== 'busy') return putRight(answer.kind, place);
+  place.gates.sawOpen(place.node);
+  return answer;
+}
+
+async function putRight(what: 'shut' | 'stale' | 'unknown', place: StepPlace): Promise<LockStep> {
   const { node, snapshot, topology, gates } = place;
-  try {
-    const answer = await step();
-    switch (answer.kind) {
-      case 'done':
-      case 'busy':
-        gates.sawOpen(node);
-        return answer;
-      case 'shut':
-        return afterKnocking(node, await gates.open(node));
-      case 'stale':
-        await topology.refresh(snapshot);
-        return { kind: 'again' };
-      case 'unknown':
-        await node.readmit();
-        return { kind: 'again' };
-    }
-  } catch (error) {
-    if (!(error instanceof NodeUnavailableError)) throw error;
-    return { kind: 'unavailable', node: node.id, why: error.message, cause: error };
+  switch (what) {
+    case 'shut':
+      return afterKnocking(node, await gates.open(node));
+    case 'stale':
+      await topology.refresh(snapshot);
+      return { kind: 'again' };
+    case 'unknown':
+      await node.readmit();
+      return { kind: 'again' };
   }
+}
+
+/** @throws What it is given, if it is no NodeUnavailableError. */
+export function unavailable(node: CacheNode, error: unknown): LockStep {
+  if (!(error instanceof NodeUnavailableError)) throw error;
+  return { kind: 'unavailable', node: node.id, why: error.message, cause: error };
 }
 
 function afterKnocking(node: CacheNode, answer: GateAnswer): LockStep {

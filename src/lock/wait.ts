@@ -73,14 +73,24 @@ interface Expected {
 /** Who is to be told that a lock was reserved, by token. */
 export class Wakes {
   readonly #expected = new Map<string, Expected>();
+  #listening = false;
 
-  /** From now until `forget` a message for the token is for somebody: who asks for a lock, or has it. */
+  /** Messages may come from now on. */
+  listen(): void {
+    this.#listening = true;
+  }
+
+  /**
+   * From now until `forget` a message for the token is for somebody: who asks for a
+   * lock, or has it. Has no effect while nothing is listened for.
+   */
   expect(token: string): void {
+    if (!this.#listening || this.#expected.has(token)) return;
     this.#expected.set(token, { woken: false, notify: undefined });
   }
 
   forget(token: string): void {
-    this.#expected.delete(token);
+    if (this.#listening) this.#expected.delete(token);
   }
 
   /** Resolves when it is told, or after `ms`. Never rejects; `cancel` lets it resolve at once. */

@@ -97,7 +97,10 @@ export class Gates {
     if (answer.kind !== 'missing' && answer.kind !== 'new') return answer;
     const others = await this.#askOthers(node);
     const used =
-      this.#seenOpen.size > 0 || others.some(({ kind }) => kind !== 'missing' && kind !== 'new');
+      this.#seenOpen.size > 0 ||
+      others.some(({ kind }) => kind !== 'missing' && kind !== 'new') ||
+      // Those that are silent may know better, unless most have answered.
+      2 * (1 + others.length) <= [...this.#nodes()].length;
     // Emptied; unless it was claimed as new since: then whoever opened the others is about to open it.
     if (used && answer.kind === 'missing') return this.#knock(node, 'open');
     const claimed = await Promise.all(

@@ -129,6 +129,7 @@ export class HomesByHand implements LockHomes {
 export function locksByHand(clock: FakeClock) {
   const homes = new HomesByHand(clock);
   const wakes = new Wakes();
+  wakes.listen();
   const locks = new LockService({
     clock,
     homes,

@@ -80,6 +80,8 @@ describe('a wake', () => {
   test('ends the wait at once, and leaves no timer', async () => {
     const clock = new FakeClock();
     const wakes = new Wakes();
+  wakes.listen();
+    wakes.listen();
     wakes.expect('t');
     const { woken } = wakes.wait(clock, 't', 1_000);
     expect(await isSettled(woken)).toBe(false);
@@ -91,6 +93,8 @@ describe('a wake', () => {
   test('that comes while a try is under way ends the wait after it', async () => {
     const clock = new FakeClock();
     const wakes = new Wakes();
+  wakes.listen();
+    wakes.listen();
     wakes.expect('t');
     expect(wakes.wake('t')).toBe(true);
     await wakes.wait(clock, 't', 1_000).woken;
@@ -103,6 +107,8 @@ describe('a wake', () => {
 
   test('for nobody says so, also after somebody has gone', () => {
     const wakes = new Wakes();
+  wakes.listen();
+    wakes.listen();
     expect(wakes.wake('t')).toBe(false);
     wakes.expect('t');
     wakes.forget('t');
@@ -112,6 +118,8 @@ describe('a wake', () => {
   test('is for the one it names', async () => {
     const clock = new FakeClock();
     const wakes = new Wakes();
+  wakes.listen();
+    wakes.listen();
     wakes.expect('a');
     wakes.expect('b');
     const a = wakes.wait(clock, 'a', 1_000);
@@ -125,6 +133,8 @@ describe('a wake', () => {
   test('that does not come: the wait ends after its time', async () => {
     const clock = new FakeClock();
     const wakes = new Wakes();
+  wakes.listen();
+    wakes.listen();
     wakes.expect('t');
     const { woken } = wakes.wait(clock, 't', 250);
     await clock.advance(249);
@@ -137,6 +147,8 @@ describe('a wake', () => {
   test('a wait that is cancelled leaves no timer, and may be cancelled again', async () => {
     const clock = new FakeClock();
     const wakes = new Wakes();
+  wakes.listen();
+    wakes.listen();
     wakes.expect('t');
     const wait = wakes.wait(clock, 't', 250);
     wait.cancel();
