@@ -103,6 +103,16 @@ describe('after a node was removed', () => {
     expect(process.topology.document.locks.leaving).toEqual([]);
   });
 
+  // It may come back: then nobody is to take it for an old home still.
+  test('it is told of the end as well, as the last time', async () => {
+    const fleet = newFleet();
+    const process = await fleet.start(['a', 'b', 'c']);
+    await (await remove(process, 'c')).done;
+    await outlast(fleet);
+    expect(process.topology.snapshot.epoch).toBe(4);
+    expect(fleet.server('c').epoch()).toBe(4);
+  });
+
   test('and another one soon after it, both count', async () => {
     const fleet = newFleet();
     const process = await fleet.start(['a', 'b', 'c']);
