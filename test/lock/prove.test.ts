@@ -5,7 +5,7 @@
 // the machine, so of that only little is.
 import { describe, expect, test } from 'vitest';
 import { FAULTS, type Fault } from './prove/faults.ts';
-import { isLate, run } from './prove/run.ts';
+import { isDead, isLate, run } from './prove/run.ts';
 
 const SEED = 1;
 const ACQUISITIONS = 300;
@@ -28,6 +28,7 @@ async function expectKept(fault: Fault, quorum: boolean): Promise<void> {
   const { verdict, evidence } = outcome;
   expect(verdict.violations, `seed ${SEED}\n${evidence.join('\n\n')}`).toEqual([]);
   expect(isLate(outcome), `${outcome.overMs} ms, ${outcome.lateMs} ms`).toBe(false);
+  expect(isDead(outcome), `${verdict.dead} locks`).toBe(false);
   // It has bitten: locks were held and had again, and without fences there would have been damage.
   expect(outcome.injections).toBeGreaterThanOrEqual(injections);
   expect(outcome.acquiredAfter).toBeGreaterThan(0);

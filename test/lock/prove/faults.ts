@@ -26,6 +26,12 @@ export interface Fault {
   /** The processes run all the time: what they are told late is the fault of the locks. */
   readonly sparesProcesses?: boolean;
   readonly behindProxies?: boolean;
+  /**
+   * It strikes between two turns of the event loop, so not between the last look
+   * of the locks at what is left and the first of whoever they give it to: no
+   * lock may be over when it is given out.
+   */
+  readonly strikesBetweenTurns?: boolean;
   /** What stood still goes on: without fences, some of what it writes comes too late. */
   readonly writesLate?: boolean;
   /** @param round Counts from 0: what there are several kinds of comes in turns. */
@@ -70,6 +76,7 @@ export const FAULTS: readonly Fault[] = [
     name: 'loop-blocked',
     about:
       'the event loop of a process is blocked past the ttl, while it holds or after it has asked',
+    strikesBetweenTurns: true,
     writesLate: true,
     inject(stage, round) {
       const where = round % 2 === 0 ? 'holding' : 'asking';

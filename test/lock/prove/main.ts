@@ -10,7 +10,7 @@ import { parseArgs } from 'node:util';
 import { FAULTS, type Fault } from './faults.ts';
 import { outcomeTable } from './outcome-table.ts';
 import { ProgressLine } from './progress-line.ts';
-import { isLate, LATE_MS, type Outcome, run } from './run.ts';
+import { isDead, isLate, LATE_MS, type Outcome, run } from './run.ts';
 
 interface Flags {
   readonly faults: readonly Fault[];
@@ -56,8 +56,13 @@ async function main(): Promise<number> {
   for (const { fault } of outcomes.filter(isLate)) {
     process.stderr.write(`${fault.name}: something came more than ${LATE_MS} ms too late\n`);
   }
+  for (const { fault, verdict } of outcomes.filter(isDead)) {
+    process.stderr.write(
+      `${fault.name}: ${verdict.dead} locks were over when they were given out\n`,
+    );
+  }
   const isKept = (outcome: Outcome): boolean =>
-    outcome.verdict.violations.length === 0 && !isLate(outcome);
+    outcome.verdict.violations.length === 0 && !isLate(outcome) && !isDead(outcome);
   return outcomes.every(isKept) ? 0 : 1;
 }
 

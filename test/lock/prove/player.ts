@@ -173,13 +173,13 @@ export class Player {
     const calledAt = nowMs();
     const lock = await this.#take({ name, op, calledAt }, { ...rest, waitTimeout: waitMs });
     const at = nowMs();
+    const until = at + (lock?.remaining() ?? 0);
     // One try has the time that a node has to answer.
     const overAt = calledAt + (waitMs === 0 ? nodeTimeoutMs : waitMs);
     this.tally.overMs = Math.max(this.tally.overMs, this.#lateness(overAt));
     if (lock === null) return;
     const { fence } = lock;
-    const held: Held = { lock, op, until: at + lock.remaining(), isOver: false };
-    const { until } = held;
+    const held: Held = { lock, op, until, isOver: false };
     this.#parts.diary.write({ kind: 'granted', op, name, calledAt, at, until, fence });
     await this.#under(held, manner);
   }

@@ -35,6 +35,11 @@ export function isLate({ fault, overMs, lateMs }: Outcome): boolean {
   return fault.sparesProcesses === true && Math.max(overMs, lateMs) > LATE_MS;
 }
 
+/** Whether locks were given out whose time was over, though nothing could come in between. */
+export function isDead({ fault, verdict }: Outcome): boolean {
+  return fault.strikesBetweenTurns === true && verdict.dead > 0;
+}
+
 export interface Progress {
   readonly acquired: number;
   readonly injected: number;
