@@ -13,8 +13,8 @@
  *     P: A is missing, B is missing · claims A and B · opens A …
  *     Q:                                         … A is open; B is new, so not emptied.
  *
- * Not protected: every node loses its data at once, and a process that has
- * was just started comes before all those that know.
+ * Not protected: most nodes lose their data while the others are away, or every
+ * node at once, and a process that has just started comes before all that know.
  */
 import { NodeUnavailableError } from '../errors.ts';
 import type { Claim, GateAnswer } from '../node/lock-node.ts';

@@ -80,7 +80,7 @@ describe('a wake', () => {
   test('ends the wait at once, and leaves no timer', async () => {
     const clock = new FakeClock();
     const wakes = new Wakes();
-  wakes.listen();
+    wakes.listen();
     wakes.listen();
     wakes.expect('t');
     const { woken } = wakes.wait(clock, 't', 1_000);
@@ -93,7 +93,7 @@ describe('a wake', () => {
   test('that comes while a try is under way ends the wait after it', async () => {
     const clock = new FakeClock();
     const wakes = new Wakes();
-  wakes.listen();
+    wakes.listen();
     wakes.listen();
     wakes.expect('t');
     expect(wakes.wake('t')).toBe(true);
@@ -107,7 +107,7 @@ describe('a wake', () => {
 
   test('for nobody says so, also after somebody has gone', () => {
     const wakes = new Wakes();
-  wakes.listen();
+    wakes.listen();
     wakes.listen();
     expect(wakes.wake('t')).toBe(false);
     wakes.expect('t');
@@ -118,7 +118,7 @@ describe('a wake', () => {
   test('is for the one it names', async () => {
     const clock = new FakeClock();
     const wakes = new Wakes();
-  wakes.listen();
+    wakes.listen();
     wakes.listen();
     wakes.expect('a');
     wakes.expect('b');
@@ -133,7 +133,7 @@ describe('a wake', () => {
   test('that does not come: the wait ends after its time', async () => {
     const clock = new FakeClock();
     const wakes = new Wakes();
-  wakes.listen();
+    wakes.listen();
     wakes.listen();
     wakes.expect('t');
     const { woken } = wakes.wait(clock, 't', 250);
@@ -147,7 +147,7 @@ describe('a wake', () => {
   test('a wait that is cancelled leaves no timer, and may be cancelled again', async () => {
     const clock = new FakeClock();
     const wakes = new Wakes();
-  wakes.listen();
+    wakes.listen();
     wakes.listen();
     wakes.expect('t');
     const wait = wakes.wait(clock, 't', 250);

@@ -57,11 +57,20 @@ describe('the first start', () => {
 
   test('does not open a node that could not be reached: it may have been in use', async () => {
     const fleet = newFleet();
-    const process = await fleet.start(['a', 'b'], down('b'));
+    const process = await fleet.start(['a', 'b', 'c'], down('b'));
     expect(await open(process, 'a')).toEqual(OPEN);
     process.node('b').fault = 'none';
     await process.node('b').readmit();
     expect(await open(process, 'b')).toEqual(QUARANTINED);
+  });
+
+  test('opens none while half of the nodes are silent: they may know that it was emptied', async () => {
+    const fleet = newFleet();
+    const first = await fleet.start(['a', 'b']);
+    expect(await open(first, 'a')).toEqual(OPEN);
+    fleet.servers.get('a').locks.wipe();
+    const fresh = await fleet.start(['a', 'b'], down('b'));
+    expect(await open(fresh, 'a')).toEqual(QUARANTINED);
   });
 
   // Which step comes next is drawn: each request's effect and each answer.
