@@ -45,7 +45,7 @@ export interface Wanted {
   readonly waits: boolean;
 }
 
-type Busy = Extract<Attempt, { kind: 'busy' }>;
+export type Busy = Extract<Attempt, { kind: 'busy' }>;
 
 /** Pauses grow to this, unless the caller chose a longer one; each is shortened by up to a fifth: one request a second at most. */
 const MAX_PAUSE_MS = 1_250;

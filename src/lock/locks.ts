@@ -17,9 +17,9 @@ import {
 } from '../errors.ts';
 import { checkLockName } from '../keys.ts';
 import { LockCounters, type LockStats } from '../metrics/metrics.ts';
-import { Acquisition, type AcquisitionParts, asUnavailable } from './acquisition.ts';
+import { Acquisition, type AcquisitionParts, asUnavailable, type Busy } from './acquisition.ts';
 import { LockGroup } from './group.ts';
-import type { Attempt, LockHomes, Refusal } from './homes.ts';
+import type { LockHomes, Refusal } from './homes.ts';
 import { HeldLock, type Lock, type LockHost } from './lock.ts';
 import { Roster } from './roster.ts';
 import { type LockOptions, type LockSettings, lockSettings } from './settings.ts';
@@ -272,18 +272,11 @@ export class LockService implements Locks {
   }
 
   /** One try. */
-  #try(
-    name: string,
-    settings: LockSettings,
-  ): Promise<HeldLock | Extract<Attempt, { kind: 'busy' }>> {
+  #try(name: string, settings: LockSettings): Promise<HeldLock | Busy> {
     return this.#run(name, { ...settings, waitMs: 0 }, false);
   }
 
-  async #run(
-    name: string,
-    settings: LockSettings,
-    waits: boolean,
-  ): Promise<HeldLock | Extract<Attempt, { kind: 'busy' }>> {
+  async #run(name: string, settings: LockSettings, waits: boolean): Promise<HeldLock | Busy> {
     const { clock, wakes, events } = this.#parts;
     const startedAt = clock.now();
     const newToken = this.#newToken;

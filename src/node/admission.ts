@@ -11,7 +11,7 @@ import { type Clock, within } from '../clock.ts';
 import { NodeUnavailableError } from '../errors.ts';
 import type { Client, Connection } from './connection.ts';
 import { judge } from './failure.ts';
-import { LOCK_SCRIPTS, RELEASE } from './lock-scripts.ts';
+import { LOCK_SCRIPTS, RELEASE, releaseOperands } from './lock-scripts.ts';
 import type { Admit, Greeting } from './node.ts';
 import type { NodeClock } from './node-clock.ts';
 import type { NodeKeys } from './node-keys.ts';
@@ -194,17 +194,4 @@ export function dropOrphans(client: Client, keys: NodeKeys, orphans: string[]): 
     return runScript(client, RELEASE, releaseOperands(keys, key, { token, waiter: '', keepMs: 0 }));
   });
   return Promise.all(drops);
-}
-
-/** How long a lock stays reserved for the one who has been told of it. */
-const RESERVE_MS = 500;
-
-export function releaseOperands(
-  keys: NodeKeys,
-  name: string,
-  ask: { readonly token: string; readonly waiter: string; readonly keepMs: number },
-): (string | number)[] {
-  const { token, waiter, keepMs } = ask;
-  const rest = [token, waiter, RESERVE_MS, Math.max(0, Math.ceil(keepMs)), keys.channel, name];
-  return [keys.lock(name), keys.queue(name), ...rest];
 }

@@ -4,6 +4,7 @@
  * with every grant, a queue of those who wait, and a gate that is shut while a
  * node may have forgotten what it granted.
  */
+import type { NodeKeys } from './node-keys.ts';
 import { FENCED, REPLY, type Script, script, TOKEN } from './scripts.ts';
 
 /** A number that nobody was granted for so long is begun anew, from the server's clock. */
@@ -145,3 +146,17 @@ return {'open', 0}`,
 );
 
 export const LOCK_SCRIPTS: readonly Script[] = [ACQUIRE, PROLONG, RELEASE, RAISE, LOOK, KNOCK];
+
+/** How long a lock stays reserved for the one who has been told of it. */
+const RESERVE_MS = 500;
+
+/** What RELEASE is sent with. */
+export function releaseOperands(
+  keys: NodeKeys,
+  name: string,
+  ask: { readonly token: string; readonly waiter: string; readonly keepMs: number },
+): (string | number)[] {
+  const { token, waiter, keepMs } = ask;
+  const rest = [token, waiter, RESERVE_MS, Math.max(0, Math.ceil(keepMs)), keys.channel, name];
+  return [keys.lock(name), keys.queue(name), ...rest];
+}

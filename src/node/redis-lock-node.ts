@@ -1,5 +1,5 @@
 /** The scripts of lock-scripts.ts, asked through the node's one outbox, so with its budget, breaker and limit. */
-import { orphanOf, releaseOperands } from './admission.ts';
+import { orphanOf } from './admission.ts';
 import type {
   AcquireAnswer,
   AcquireAsk,
@@ -10,7 +10,7 @@ import type {
   ProlongAnswer,
   Wake,
 } from './lock-node.ts';
-import { ACQUIRE, KNOCK, LOOK, PROLONG, RAISE, RELEASE } from './lock-scripts.ts';
+import { ACQUIRE, KNOCK, LOOK, PROLONG, RAISE, RELEASE, releaseOperands } from './lock-scripts.ts';
 import type { NodeKeys } from './node-keys.ts';
 import type { Outbox } from './outbox.ts';
 import type { PushChannel } from './push.ts';
