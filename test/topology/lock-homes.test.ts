@@ -1,37 +1,12 @@
 /** At which nodes a lock has to be held, after any sequence of rings. */
 import fc from 'fast-check';
-import { beforeAll, describe, expect, test } from 'vitest';
-import { HashRing } from '../../src/ring/ring.ts';
+import { describe, expect, test } from 'vitest';
 import { Snapshot } from '../../src/topology/snapshot.ts';
-import { FakeClock } from '../support/fake-clock.ts';
-import { SimulatedNode } from '../support/simulated-node.ts';
-import { SimulatedServer } from '../support/simulated-server.ts';
+import { useAllRings } from './all-rings.ts';
 
 const IDS = ['a', 'b', 'c', 'd', 'e'];
 const NAMES = Array.from({ length: 30 }, (_, i) => `lock:${i}`);
-const clock = new FakeClock();
-const nodes = new Map(
-  IDS.map((id) => {
-    const admit = () => ({ kind: 'install', fence: '', document: '' }) as const;
-    return [id, new SimulatedNode(new SimulatedServer(id, clock), { admit })];
-  }),
-);
-
-const rings = new Map<string, HashRing>();
-
-beforeAll(async () => {
-  for (let bits = 1; bits < 2 ** IDS.length; bits++) {
-    const ids = IDS.filter((_, i) => bits & (1 << i));
-    const members = ids.map((id) => ({ id }));
-    rings.set(ids.join(), await HashRing.create(members, { points: 16 }));
-  }
-});
-
-function ringOf(members: string): HashRing {
-  const ring = rings.get(members);
-  if (ring === undefined) throw new Error(`no ring of ${members}`);
-  return ring;
-}
+const { nodes, ringOf } = useAllRings(IDS);
 
 /** One document after another: the rings so far, and the oldest that counts. Epochs are places in `rings`. */
 interface Stage {

@@ -1,32 +1,13 @@
 import fc from 'fast-check';
-import { beforeAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import type { CacheNode, Stored } from '../../src/node/node.ts';
-import { HashRing } from '../../src/ring/ring.ts';
+import type { HashRing } from '../../src/ring/ring.ts';
 import { Snapshot } from '../../src/topology/snapshot.ts';
-import { FakeClock } from '../support/fake-clock.ts';
-import { SimulatedNode } from '../support/simulated-node.ts';
-import { SimulatedServer } from '../support/simulated-server.ts';
+import { useAllRings } from './all-rings.ts';
 
 const IDS = ['a', 'b', 'c', 'd'];
 const KEYS = Array.from({ length: 40 }, (_, i) => `key:${i}`);
-const clock = new FakeClock();
-const nodes = new Map(
-  IDS.map((id) => {
-    const admit = () => ({ kind: 'install', fence: '', document: '' }) as const;
-    return [id, new SimulatedNode(new SimulatedServer(id, clock), { admit })];
-  }),
-);
-
-/** The ring of every choice of nodes. */
-const rings = new Map<string, HashRing>();
-
-beforeAll(async () => {
-  for (let bits = 1; bits < 2 ** IDS.length; bits++) {
-    const ids = IDS.filter((_, i) => bits & (1 << i));
-    const members = ids.map((id) => ({ id }));
-    rings.set(ids.join(), await HashRing.create(members, { points: 16 }));
-  }
-});
+const { nodes, ringOf } = useAllRings(IDS);
 
 function storedAt(stamp: number): Stored {
   return { value: 1, stamp, freshUntil: 0, freshForMs: 1, loadMs: 0, bytes: 1 };
@@ -57,12 +38,6 @@ const past: fc.Arbitrary<Past> = fc
     }
     return { epochs, floors };
   });
-
-function ringOf(members: string): HashRing {
-  const ring = rings.get(members);
-  if (ring === undefined) throw new Error(`no ring of ${members}`);
-  return ring;
-}
 
 /** The snapshot as the topology builds it: one era for each change. */
 /** Only the present ring counts. */
