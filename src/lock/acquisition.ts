@@ -166,7 +166,7 @@ export class Acquisition implements Seated {
     this.#mayHold ||= refusal.kind !== 'unavailable' || wasSent(refusal.cause);
   }
 
-  /** What was taken with the old one is being given back, and was told to nobody else. */
+  /** What was taken with the old one is being given back: see `Aftermath` in homes.ts. */
   #changeToken(): void {
     const { wakes } = this.#parts;
     wakes.forget(this.#token);

@@ -22,7 +22,7 @@ import { type Moment, momentOf, remainingMs, type Validity } from './validity.ts
 /** A lock that was acquired. Ends by `release()`, or by being lost. */
 export interface Lock extends AsyncDisposable {
   readonly name: string;
-  /** Random, for this acquisition alone. */
+  /** Of this acquisition alone: random for the process, counted in it. */
   readonly token: string;
   /** Grows with every grant of this name: hand it to whatever the lock protects, which refuses smaller ones. */
   readonly fence: number;
