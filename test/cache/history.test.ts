@@ -23,7 +23,9 @@ function write(given: Given<Write>): Write {
 }
 
 function load(given: Given<Load>): Load {
-  return { kind: 'load', by: 'p1', key: 'k', end: given.start + 1, version: 1, ...given };
+  const { start } = given;
+  const times = { calledAt: start, end: start + 1 };
+  return { kind: 'load', by: 'p1', key: 'k', version: 1, ...times, ...given };
 }
 
 function stale(events: HistoryEvent[], options?: JudgeOptions): string[] {
@@ -104,6 +106,11 @@ test('a load is due after a delete, and until something was stored again', () =>
   // It ran into the first load, which was not stored then.
   const during = write({ start: 12, version: 2, how: 'delete' });
   expect(extra(set, gone, load({ start: 11.5, end: 15 }), during, load({ start: 16 }))).toBe(0);
+  // The read had found nothing before the set, and after the delete, its process being slow.
+  const slow = load({ start: 11.5, calledAt: 30, end: 31 });
+  expect(extra(set, gone, write({ start: 20, version: 3 }), slow)).toBe(0);
+  const late = write({ start: 24, version: 3, how: 'delete' });
+  expect(extra(set, load({ start: 22, calledAt: 40, end: 41 }), late)).toBe(0);
   // Nobody knows when it is carried out.
   expect(extra(set, write({ start: 10, version: 2, taken: false }), load({ start: 99 }))).toBe(0);
 });

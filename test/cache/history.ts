@@ -36,9 +36,13 @@ export interface Read extends Operation {
   readonly version: number | null;
 }
 
-/** The loader was called; over when what it has loaded was stored or could not be. */
+/**
+ * The loader was called. It begins with the read that needed it, which has asked
+ * the nodes since, and is over when what was loaded was stored or could not be.
+ */
 export interface Load extends Operation {
   readonly kind: 'load';
+  readonly calledAt: number;
   readonly version: number;
 }
 
@@ -268,10 +272,10 @@ function undue(loads: readonly Load[], writes: readonly Write[]): Violation[] {
     ({ start }) => start,
   );
   const found: Violation[] = [];
-  for (const { key, by, start, version } of loads) {
+  for (const { key, by, start, calledAt, version } of loads) {
     const store = stored.upTo(start);
     // Before the first store there was nothing.
-    if (store === undefined || store.start < (removed.upTo(start)?.end ?? 0)) continue;
+    if (store === undefined || store.start < (removed.upTo(calledAt)?.end ?? 0)) continue;
     const text = `${key}: ${by} loaded v${version}, which had been stored and not removed since`;
     found.push({ key, by, at: start, text });
   }

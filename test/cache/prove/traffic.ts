@@ -29,6 +29,12 @@ interface Versioned {
   readonly version: number;
 }
 
+interface Loaded {
+  readonly key: string;
+  readonly calledAt: number;
+  readonly version: number;
+}
+
 const TICK_MS = 5;
 /** What a process that stood still has missed is not made up for beyond this. */
 const MOST_AT_ONCE = 40;
@@ -147,41 +153,34 @@ export class Traffic {
 
   async #getOrSet(key: string): Promise<void> {
     const start = nowMs();
-    let loaded: { start: number; version: number } | undefined;
+    let loaded: Loaded | undefined;
     const value = await this.#parts.cache.getOrSet<Versioned>(key, async () => {
-      const begun = nowMs();
-      const version = await this.#load(key);
-      loaded = { start: begun, version };
-      return { version };
+      loaded = await this.#load(key);
+      return { version: loaded.version };
     });
     this.#saw(value, { key, start, how: 'load' });
-    if (loaded !== undefined) this.#loaded(key, loaded);
+    if (loaded !== undefined) this.#loaded(loaded, start);
   }
 
   async #getOrSetMany(keys: string[]): Promise<void> {
     const start = nowMs();
-    const loads: { key: string; start: number; version: number }[] = [];
-    const values = await this.#parts.cache.getOrSetMany<Versioned>(keys, (missing) =>
-      Promise.all(
-        missing.map(async (key) => {
-          const begun = nowMs();
-          const version = await this.#load(key);
-          loads.push({ key, start: begun, version });
-          return { version };
-        }),
-      ),
-    );
+    let loads: Loaded[] = [];
+    const values = await this.#parts.cache.getOrSetMany<Versioned>(keys, async (missing) => {
+      loads = await Promise.all(missing.map((key) => this.#load(key)));
+      return loads.map(({ version }) => ({ version }));
+    });
     for (const [i, key] of keys.entries()) this.#saw(values[i], { key, start, how: 'load' });
-    for (const { key, ...loaded } of loads) this.#loaded(key, loaded);
+    for (const loaded of loads) this.#loaded(loaded, start);
   }
 
-  async #load(key: string): Promise<number> {
+  async #load(key: string): Promise<Loaded> {
     const { random, source } = this.#parts;
+    const calledAt = nowMs();
     const version = await source.version(key);
     // The row is read, then the answer takes its time: what is written meanwhile is missing in it.
     const manner = random();
     if (manner < 0.3) await sleep(manner < 0.02 ? 60 : 3);
-    return version;
+    return { key, calledAt, version };
   }
 
   async #writeOne(): Promise<void> {
@@ -214,8 +213,8 @@ export class Traffic {
     diary.write({ kind: 'read', by, ...read, end: nowMs(), version: value?.version ?? null });
   }
 
-  #loaded(key: string, load: { start: number; version: number }): void {
+  #loaded(loaded: Loaded, start: number): void {
     const { diary, by } = this.#parts;
-    diary.write({ kind: 'load', by, key, end: nowMs(), ...load });
+    diary.write({ kind: 'load', by, start, end: nowMs(), ...loaded });
   }
 }
