@@ -64,6 +64,8 @@ export type HistoryEvent =
   | { readonly kind: 'ring'; readonly by: string; readonly at: number; readonly epoch: number }
   /** A change of the ring was acknowledged to the process that drives it. */
   | { readonly kind: 'change'; readonly by: string; readonly at: number; readonly epoch: number }
+  /** What was done to the fleet; only told. */
+  | { readonly kind: 'fault'; readonly by: string; readonly at: number; readonly what: string }
   /** The process did not get to run. */
   | { readonly kind: 'stall'; readonly by: string; readonly at: number; readonly until: number };
 

@@ -1,7 +1,7 @@
 /** What is done to the network between processes and nodes while the ring changes. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { FaultProxy } from '../../support/proxy.ts';
-import { type Fault, outageMs, whileChanging } from './stage.ts';
+import { type Fault, outageMs, type Stage, whileChanging } from './stage.ts';
 
 export const NETWORK_FAULTS: readonly Fault[] = [
   {
@@ -12,7 +12,7 @@ export const NETWORK_FAULTS: readonly Fault[] = [
       const { rings, cast, proxies } = stage;
       const name = cast.labelOf(rings.pick(cast.playing));
       const cut = round % 3 === 2 ? proxies : [rings.pick(proxies)];
-      await whileChanging(stage, () => blackhole(cut, { ms: outageMs(stage), name }));
+      await whileChanging(stage, () => blackhole(stage, cut, name));
     },
   },
   {
@@ -20,8 +20,8 @@ export const NETWORK_FAULTS: readonly Fault[] = [
     about: 'nobody reaches a node, which runs on',
     behindProxies: true,
     async inject(stage) {
-      const { rings, proxies } = stage;
-      await whileChanging(stage, () => blackhole([rings.pick(proxies)], { ms: outageMs(stage) }));
+      const proxy = stage.rings.pick(stage.proxies);
+      await whileChanging(stage, () => blackhole(stage, [proxy]));
     },
   },
   {
@@ -30,11 +30,13 @@ export const NETWORK_FAULTS: readonly Fault[] = [
     behindProxies: true,
     async inject(stage) {
       const proxy = stage.rings.pick(stage.proxies);
-      await whileChanging(stage, async () => {
-        proxy.set({ kind: 'drop' });
-        await sleep(outageMs(stage));
-        heal(proxy);
-      });
+      await whileChanging(stage, () =>
+        noted(stage, `answers are lost of ${placesOf(stage, [proxy])}`, async () => {
+          proxy.set({ kind: 'drop' });
+          await sleep(outageMs(stage));
+          heal(proxy);
+        }),
+      );
     },
   },
   {
@@ -43,11 +45,13 @@ export const NETWORK_FAULTS: readonly Fault[] = [
     behindProxies: true,
     async inject(stage) {
       const proxy = stage.rings.pick(stage.proxies);
-      await whileChanging(stage, async () => {
-        proxy.set({ kind: 'latency', ms: 40 + 200 * stage.random() });
-        await sleep(outageMs(stage));
-        proxy.set({ kind: 'none' });
-      });
+      await whileChanging(stage, () =>
+        noted(stage, `answers are late of ${placesOf(stage, [proxy])}`, async () => {
+          proxy.set({ kind: 'latency', ms: 40 + 200 * stage.random() });
+          await sleep(outageMs(stage));
+          proxy.set({ kind: 'none' });
+        }),
+      );
     },
   },
   {
@@ -56,22 +60,33 @@ export const NETWORK_FAULTS: readonly Fault[] = [
     behindProxies: true,
     async inject(stage) {
       const proxy = stage.rings.pick(stage.proxies);
-      await whileChanging(stage, async () => {
-        proxy.stray();
-        await sleep(600 + outageMs(stage));
-        proxy.arrive();
-      });
+      await whileChanging(stage, () =>
+        noted(stage, `requests stray on their way to ${placesOf(stage, [proxy])}`, async () => {
+          proxy.stray();
+          await sleep(600 + outageMs(stage));
+          proxy.arrive();
+        }),
+      );
     },
   },
 ];
 
-async function blackhole(
-  cut: readonly FaultProxy[],
-  { ms, name }: { ms: number; name?: string },
-): Promise<void> {
-  for (const proxy of cut) proxy.set({ kind: 'blackhole' }, name);
-  await sleep(ms);
-  for (const proxy of cut) heal(proxy, name);
+async function blackhole(stage: Stage, cut: readonly FaultProxy[], name?: string): Promise<void> {
+  await noted(stage, `${placesOf(stage, cut)}: cut off from ${name ?? 'all'}`, async () => {
+    for (const proxy of cut) proxy.set({ kind: 'blackhole' }, name);
+    await sleep(outageMs(stage));
+    for (const proxy of cut) heal(proxy, name);
+  });
+}
+
+async function noted(stage: Stage, what: string, work: () => Promise<void>): Promise<void> {
+  stage.note(what);
+  await work();
+  stage.note(`over: ${what}`);
+}
+
+function placesOf({ proxies, nodes }: Stage, some: readonly FaultProxy[]): string {
+  return some.map((proxy) => nodes[proxies.indexOf(proxy)]?.id).join(', ');
 }
 
 /** A stream that goes on after a gap is nothing that TCP does. */

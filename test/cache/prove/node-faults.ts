@@ -10,9 +10,11 @@ export const NODE_FAULTS: readonly Fault[] = [
     async inject(stage) {
       const node = stage.rings.pick(stage.nodes);
       await whileChanging(stage, async () => {
+        stage.note(`${node.id} is killed`);
         await node.kill();
         await sleep(outageMs(stage));
         await stage.snapshots.restartEmpty(node);
+        stage.note(`${node.id} runs again, empty`);
       });
     },
   },
@@ -24,18 +26,12 @@ export const NODE_FAULTS: readonly Fault[] = [
   {
     name: 'node-emptied',
     about: 'a node loses all its data',
-    inject: (stage) =>
-      whileChanging(stage, () =>
-        command(stage.rings.pick(stage.nodes), 'FLUSHALL').catch(() => ''),
-      ),
+    inject: (stage) => whileChanging(stage, () => forget(stage, 'FLUSHALL')),
   },
   {
     name: 'node-forgets',
     about: 'a node loses its number and its document, and keeps the values',
-    inject: (stage) =>
-      whileChanging(stage, () =>
-        command(stage.rings.pick(stage.nodes), 'DEL', 'prove:e', 'prove:t').catch(() => ''),
-      ),
+    inject: (stage) => whileChanging(stage, () => forget(stage, 'DEL', 'prove:e', 'prove:t')),
   },
   {
     name: 'node-from-snapshot',
@@ -46,9 +42,11 @@ export const NODE_FAULTS: readonly Fault[] = [
       await whileChanging(stage, async () => {
         // Deletes that the snapshot does not know of, while the node runs and while it does not.
         await sleep(600 * stage.random());
+        stage.note(`${node.id} is killed`);
         await node.kill();
         await sleep(outageMs(stage));
         await stage.snapshots.restart(node);
+        stage.note(`${node.id} runs again, from its snapshot`);
       });
     },
   },
@@ -65,6 +63,7 @@ export const NODE_FAULTS: readonly Fault[] = [
       const node = stage.nodes.find(({ id }) => id === stage.rings.pick(ids)) ?? stage.nodes[0]!;
       await stage.snapshots.save(node);
       const isStopped = stage.random() < 0.5;
+      stage.note(`${node.id} is ${isStopped ? 'stopped' : 'killed'}`);
       if (isStopped) await node.pause();
       else await node.kill();
       await sleep(outageMs(stage));
@@ -73,6 +72,7 @@ export const NODE_FAULTS: readonly Fault[] = [
       await sleep(outageMs(stage));
       if (isStopped) await node.resume();
       else await stage.snapshots.restart(node);
+      stage.note(`${node.id} is back with what it held`);
     },
   },
 ];
@@ -84,6 +84,15 @@ async function stop(stage: Stage): Promise<void> {
     () => true,
     () => false,
   );
+  stage.note(`${node.id} is stopped`);
   await sleep(outageMs(stage));
   if (isStopped) await node.resume().catch(() => {});
+  stage.note(`${node.id} goes on`);
+}
+
+async function forget(stage: Stage, ...words: string[]): Promise<void> {
+  const node = stage.rings.pick(stage.nodes);
+  stage.note(`${node.id}: ${words.join(' ')}`);
+  // Another fault may have killed it.
+  await command(node, ...words).catch(() => '');
 }

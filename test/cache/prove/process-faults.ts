@@ -9,7 +9,7 @@ export const PROCESS_FAULTS: readonly Fault[] = [
     about: 'a process stands still while another one changes the ring, and is told nothing',
     async inject(stage) {
       const [driver, victim] = two(stage);
-      await whileChanging(stage, () => stop(victim, outageMs(stage)), { driver });
+      await whileChanging(stage, () => stop(stage, victim), { driver });
     },
   },
   {
@@ -25,7 +25,7 @@ export const PROCESS_FAULTS: readonly Fault[] = [
     about: 'the process that changes the ring stands still for a while',
     async inject(stage) {
       const [driver] = two(stage);
-      await whileChanging(stage, () => stop(driver, outageMs(stage)), { driver });
+      await whileChanging(stage, () => stop(stage, driver), { driver });
     },
   },
 ];
@@ -36,8 +36,11 @@ function two({ rings, cast }: Stage): [Process, Process] {
   return [first, rings.pick(cast.playing.filter((one) => one !== first))];
 }
 
-async function stop(one: Process, ms: number): Promise<void> {
+async function stop(stage: Stage, one: Process): Promise<void> {
+  const name = stage.cast.labelOf(one);
+  stage.note(`${name} is stopped`);
   one.signal('SIGSTOP');
-  await sleep(ms);
+  await sleep(outageMs(stage));
   one.signal('SIGCONT');
+  stage.note(`${name} goes on`);
 }

@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { startLocalNodes } from '../../../src/local.ts';
 import { Cast } from '../../support/prove/cast.ts';
+import { nowMs } from '../../support/prove/diary.ts';
 import { FaultProxy } from '../../support/proxy.ts';
 import {
   type HistoryEvent,
@@ -119,10 +120,14 @@ export async function run(options: RunOptions): Promise<Outcome> {
   try {
     await cast.begin();
     const snapshots = new Snapshots(folder);
-    const stage: Stage = { cast, nodes, proxies, snapshots, rings, random };
+    const faults: HistoryEvent[] = [];
+    const note = (what: string): void => {
+      faults.push({ kind: 'fault', by: 'run', at: nowMs(), what });
+    };
+    const stage: Stage = { cast, nodes, proxies, snapshots, rings, random, note };
     const { injections, unsettled } = await play(stage, options);
     await cast.end();
-    const history = cast.history<HistoryEvent>();
+    const history = [...cast.history<HistoryEvent>(), ...faults];
     const maxStaleMs = fault.memory === true ? MAX_STALE_MS + MEMORY_MARGIN_MS : 0;
     const verdict = judge(history, { maxStaleMs });
     const { changes, refusals } = rings;

@@ -15,6 +15,8 @@ export interface Stage {
   readonly snapshots: Snapshots;
   readonly rings: Rings;
   readonly random: () => number;
+  /** Writes down what is done, for whoever reads the history. */
+  readonly note: (what: string) => void;
 }
 
 export interface Fault {
