@@ -138,7 +138,7 @@ export function surroundings(
   const lines: { at: number; text: string }[] = [];
   for (const event of events) {
     const at = 'at' in event ? event.at : event.end;
-    if (at < violation.at - marginMs || at > violation.at + marginMs / 2) continue;
+    if (at < violation.at - marginMs || at > violation.at + marginMs) continue;
     if ('key' in event) {
       if (event.key !== violation.key) continue;
       // What found nothing, and what came when it was all over, explain nothing.

@@ -48,6 +48,8 @@ const REASONS = new Set([
   'RINGCACHE_TOPOLOGY_BUSY',
   'RINGCACHE_TOPOLOGY_CONFLICT',
   'RINGCACHE_NODE_UNAVAILABLE',
+  // It has heard of another change since it was asked what the ring is.
+  'RINGCACHE_INVALID_OPTION',
 ]);
 
 export class Rings {

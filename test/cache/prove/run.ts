@@ -70,6 +70,9 @@ const WRITES_PER_SECOND = 60;
 const NODE_TIMEOUT_MS = 100;
 /** What a busy machine does not exceed: what is lost with it is lost to the change. */
 const CALM_NODE_TIMEOUT_MS = 3_000;
+/** Longer than a node takes to leave and come back; and not. */
+const LONGEST_LOAD_MS = 3_000;
+const CALM_LONGEST_LOAD_MS = 60;
 const MAX_STALE_MS = 1_000;
 /** A heartbeat of the machine, on top of what memory is allowed. */
 const MEMORY_MARGIN_MS = 50;
@@ -149,6 +152,7 @@ function planOf(
   { fault, weakness }: RunOptions,
   { seats, source }: { seats: readonly RingSeat[]; source: string },
 ): WorkerPlan {
+  const isCalm = fault.isCalm === true;
   return {
     nodes: seats.slice(0, MEMBERS),
     source,
@@ -157,7 +161,8 @@ function planOf(
     stillKeys: STILL_KEYS,
     readsPerSecond: READS_PER_SECOND,
     writesPerSecond: WRITES_PER_SECOND,
-    nodeTimeoutMs: fault.isCalm === true ? CALM_NODE_TIMEOUT_MS : NODE_TIMEOUT_MS,
+    longestLoadMs: isCalm ? CALM_LONGEST_LOAD_MS : LONGEST_LOAD_MS,
+    nodeTimeoutMs: isCalm ? CALM_NODE_TIMEOUT_MS : NODE_TIMEOUT_MS,
     maxStaleMs: fault.memory === true ? MAX_STALE_MS : 0,
     weakness,
   };

@@ -23,6 +23,8 @@ export interface TrafficParts {
   readonly isOwn: (key: string) => boolean;
   readonly readsPerSecond: number;
   readonly writesPerSecond: number;
+  /** Few take so long; most take none. */
+  readonly longestLoadMs: number;
 }
 
 interface Versioned {
@@ -174,12 +176,12 @@ export class Traffic {
   }
 
   async #load(key: string): Promise<Loaded> {
-    const { random, source } = this.#parts;
+    const { random, source, longestLoadMs } = this.#parts;
     const calledAt = nowMs();
     const version = await source.version(key);
     // The row is read, then the answer takes its time: what is written meanwhile is missing in it.
     const manner = random();
-    if (manner < 0.3) await sleep(manner < 0.02 ? 60 : 3);
+    if (manner < 0.3) await sleep(manner < 0.02 ? longestLoadMs * (manner / 0.02) : 3);
     return { key, calledAt, version };
   }
 

@@ -25,6 +25,7 @@ export interface WorkerPlan {
   readonly stillKeys: number;
   readonly readsPerSecond: number;
   readonly writesPerSecond: number;
+  readonly longestLoadMs: number;
   readonly nodeTimeoutMs: number;
   /** How long it may answer from memory what another process has replaced; 0: it has no memory. */
   readonly maxStaleMs: number;
@@ -98,6 +99,8 @@ const handlers = {
       node: { timeout: nodeTimeoutMs },
       // Short, so that many faults fit into a run.
       breaker: { resetTimeout: 200 },
+      // A ring that counts for locks is not forgotten, and there are many rings in a minute here.
+      lock: { ttl: 300, maxTtl: 500 },
     });
     const served = (epoch: number): void => {
       diary.write({ kind: 'ring', by, at: nowMs(), epoch });
@@ -106,9 +109,9 @@ const handlers = {
       cache.on(event, ({ epoch }) => served(epoch));
     }
     served(cache.topology.epoch);
-    const { readsPerSecond, writesPerSecond } = plan;
+    const { readsPerSecond, writesPerSecond, longestLoadMs } = plan;
     traffic = new Traffic({
-      ...{ cache, source, diary, by, readsPerSecond, writesPerSecond },
+      ...{ cache, source, diary, by, readsPerSecond, writesPerSecond, longestLoadMs },
       random: randomOf(plan.seed),
       hot: keysOf('hot', plan.hotKeys),
       still: keysOf('still', plan.stillKeys),
