@@ -209,8 +209,8 @@ function staleReads(
   );
   /** What a read of `by` that begins at `at` must at least show. */
   const due = (by: string, at: number): Write | undefined => {
-    const [any, mine] = [byAll.upTo(at - maxStaleMs), own.get(by)?.upTo(at)];
-    return (any?.version ?? 0) > (mine?.version ?? 0) ? any : mine;
+    const [theirs, mine] = [byAll.upTo(at - maxStaleMs), own.get(by)?.upTo(at)];
+    return (theirs?.version ?? 0) > (mine?.version ?? 0) ? theirs : mine;
   };
   const violations: Violation[] = [];
   let joined = 0;

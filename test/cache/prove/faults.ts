@@ -35,10 +35,11 @@ const CALM_FAULTS: readonly Fault[] = [
   {
     name: 'ring-flaps',
     about: 'nodes leave and come back in quick succession, warm and cold',
-    async inject({ rings, nodes, random }) {
+    async inject({ rings, nodes, cast, random }) {
       const node = rings.pick(nodes).id;
+      const driver = rings.pick(cast.playing);
       for (let step = 0; step < 4; step++) {
-        const change = await rings.begin({ node, warm: random() < 0.5 });
+        const change = await rings.begin({ driver, node, warm: random() < 0.5 });
         await change?.done;
       }
     },
@@ -50,7 +51,7 @@ const CALM_FAULTS: readonly Fault[] = [
       const begun = await Promise.all(
         cast.playing.slice(0, 2).map((driver) => rings.begin({ driver })),
       );
-      await Promise.all(begun.map((change) => change?.done));
+      for (const change of begun) await change?.done;
     },
   },
 ];
