@@ -44,13 +44,20 @@ export async function proveRing(args: readonly string[]): Promise<number> {
   const { faults, json, ...size } = flags;
   const progress = new ProgressLine(process.stderr);
   const outcomes: Outcome[] = [];
+  /** Runs that did not come to an end: a process that exits or hangs. */
+  const failures: string[] = [];
   for (const fault of faults) {
     progress.begin(fault.name);
     const onProgress = ({ share, injected, changes }: Progress): void => {
       progress.show(share, `${injected} faults, ${changes} changes of the ring`);
     };
-    const outcome = await run({ ...size, fault, injections: LEAST_INJECTIONS, onProgress });
+    const outcome = await run({ ...size, fault, injections: LEAST_INJECTIONS, onProgress }).catch(
+      (error: unknown) => {
+        failures.push(`${fault.name}, seed ${size.seed}: ${String(error)}`);
+      },
+    );
     progress.end();
+    if (outcome === undefined) continue;
     outcomes.push(outcome);
     if (json) continue;
     for (const evidence of outcome.evidence) {
@@ -59,11 +66,11 @@ export async function proveRing(args: readonly string[]): Promise<number> {
   }
   console.log(json ? JSON.stringify(outcomes.map(plain), null, 2) : outcomeTable(outcomes));
   for (const outcome of outcomes) {
-    for (const what of broken(outcome)) {
-      process.stderr.write(`${outcome.fault.name}, seed ${size.seed}: ${what}\n`);
-    }
+    const { fault } = outcome;
+    failures.push(...broken(outcome).map((what) => `${fault.name}, seed ${size.seed}: ${what}`));
   }
-  return outcomes.every((outcome) => broken(outcome).length === 0) ? 0 : 1;
+  for (const failure of failures) process.stderr.write(`${failure}\n`);
+  return failures.length === 0 ? 0 : 1;
 }
 
 function plain({ fault, ...outcome }: Outcome): unknown {

@@ -75,7 +75,29 @@ export const NODE_FAULTS: readonly Fault[] = [
       stage.note(`${node.id} is back with what it held`);
     },
   },
+  {
+    name: 'control-lost',
+    about:
+      'the node that decides is killed, another one decides, and it comes back with what it held',
+    inject: loseControl,
+  },
 ];
+
+async function loseControl(stage: Stage): Promise<void> {
+  const { control } = await stage.rings.newest();
+  const node = stage.nodes.find(({ id }) => id === control) ?? stage.nodes[0]!;
+  await stage.snapshots.save(node);
+  stage.note(`${node.id}, the control, is killed`);
+  await node.kill();
+  await sleep(outageMs(stage));
+  await stage.rings.begin();
+  stage.note('another node is to decide');
+  await stage.rings.recover();
+  await (await stage.rings.begin())?.done;
+  await sleep(outageMs(stage));
+  await stage.snapshots.restart(node);
+  stage.note(`${node.id} runs again, from its snapshot`);
+}
 
 async function stop(stage: Stage): Promise<void> {
   const node = stage.rings.pick(stage.nodes);

@@ -10,6 +10,7 @@ export function outcomeTable(outcomes: readonly Outcome[]): string {
       { key: 'injections', head: 'injected' },
       { key: 'changes', head: 'changes' },
       { key: 'refusals', head: 'turned away' },
+      { key: 'recoveries', head: 'recovered' },
       { key: 'reads', head: 'reads' },
       { key: 'hitShare', head: 'found', digits: 1, percent: true },
       { key: 'writes', head: 'writes' },
@@ -28,10 +29,12 @@ export function outcomeTable(outcomes: readonly Outcome[]): string {
 }
 
 function rowOf(outcome: Outcome): Record<string, string | number> {
-  const { fault, injections, changes, refusals, verdict, longestStallMs, seconds } = outcome;
+  const { fault, injections, changes, refusals, recoveries, verdict, longestStallMs, seconds } =
+    outcome;
   const { reads, hits, writes, taken, joined, loads, slowestMs } = verdict;
   return {
-    ...{ fault: fault.name, injections, changes, refusals: refusals.length },
+    ...{ fault: fault.name, injections, changes },
+    ...{ refusals: refusals.length, recoveries: recoveries.length },
     ...{ reads, hitShare: hits / Math.max(1, reads), writes, joined, loads, slowestMs },
     takenShare: taken / Math.max(1, writes),
     stale: verdict.violations.length,

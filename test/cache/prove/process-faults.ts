@@ -22,10 +22,45 @@ export const PROCESS_FAULTS: readonly Fault[] = [
   },
   {
     name: 'driver-stopped',
-    about: 'the process that changes the ring stands still for a while',
+    about: 'the process that changes the ring stands still, and another one finishes or takes back',
+    async inject(stage, round) {
+      const [driver, other] = two(stage);
+      const how = round % 2 === 0 ? 'resume' : 'abort';
+      await whileChanging(
+        stage,
+        async () => {
+          const concluding = sleep(300 * stage.random()).then(() => conclude(stage, other, how));
+          await stop(stage, driver);
+          await concluding;
+        },
+        { driver },
+      );
+    },
+  },
+  {
+    name: 'change-taken-back',
+    about: 'a change of the ring is taken back while it is made, by its driver or another process',
+    async inject(stage) {
+      const [driver, other] = two(stage);
+      const by = stage.random() < 0.5 ? driver : other;
+      await whileChanging(stage, () => conclude(stage, by, 'abort'), { driver });
+    },
+  },
+  {
+    name: 'driver-killed',
+    about:
+      'the process that changes the ring is killed, and others finish the change or take it back',
     async inject(stage) {
       const [driver] = two(stage);
-      await whileChanging(stage, () => stop(stage, driver), { driver });
+      await whileChanging(
+        stage,
+        async () => {
+          stage.note(`${stage.cast.labelOf(driver)}, the driver, is killed`);
+          await stage.cast.replace(driver);
+        },
+        { driver },
+      );
+      await stage.rings.conclude();
     },
   },
 ];
@@ -34,6 +69,11 @@ export const PROCESS_FAULTS: readonly Fault[] = [
 function two({ rings, cast }: Stage): [Process, Process] {
   const first = rings.pick(cast.playing);
   return [first, rings.pick(cast.playing.filter((one) => one !== first))];
+}
+
+async function conclude(stage: Stage, one: Process, how: 'resume' | 'abort'): Promise<void> {
+  stage.note(`${stage.cast.labelOf(one)}: ${how}`);
+  await stage.rings.tryConclude(one, how);
 }
 
 async function stop(stage: Stage, one: Process): Promise<void> {

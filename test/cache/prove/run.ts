@@ -48,6 +48,8 @@ export interface Outcome {
   readonly changes: number;
   /** Why others were turned away. */
   readonly refusals: readonly string[];
+  /** What did not heal without `recoverTopology`. */
+  readonly recoveries: readonly string[];
   readonly verdict: Verdict;
   /** What does not become whole again by itself; the run ends with it. */
   readonly unsettled: string | undefined;
@@ -83,7 +85,7 @@ const SHOWN = 3;
 const MARGIN_MS = 250;
 
 /** What an outcome has broken, a line each. */
-export function broken({ fault, verdict, unsettled, refusals }: Outcome): string[] {
+export function broken({ fault, verdict, unsettled, refusals, recoveries }: Outcome): string[] {
   const { violations, refused, extraLoads, slowestMs } = verdict;
   const count = (many: readonly unknown[], what: string): string[] =>
     many.length === 0 ? [] : [`${many.length} ${what}`];
@@ -96,6 +98,7 @@ export function broken({ fault, verdict, unsettled, refusals }: Outcome): string
   return [
     ...always,
     ...count(extraLoads, 'loads that were not due'),
+    ...count(recoveries, 'times the topology had to be recovered'),
     ...count(refusals, `changes were turned away: ${refusals[0]}`),
     ...(slowestMs > HEARD_MS ? [`a process served by the old ring for ${slowestMs} ms`] : []),
   ];
@@ -133,9 +136,9 @@ export async function run(options: RunOptions): Promise<Outcome> {
     const history = [...cast.history<HistoryEvent>(), ...faults];
     const maxStaleMs = fault.memory === true ? MAX_STALE_MS + MEMORY_MARGIN_MS : 0;
     const verdict = judge(history, { maxStaleMs });
-    const { changes, refusals } = rings;
+    const { changes, refusals, recoveries } = rings;
     return {
-      ...{ fault, seed, injections, changes, refusals, verdict, unsettled },
+      ...{ fault, seed, injections, changes, refusals, recoveries, verdict, unsettled },
       evidence: evidenceOf(history, verdict, fault),
       longestStallMs: Math.max(...cast.accounts.map((one) => one.longestStallMs)),
       seconds: (performance.now() - startedAt) / 1_000,

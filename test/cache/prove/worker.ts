@@ -1,6 +1,5 @@
 /** A process of a run: see traffic.ts for what it does all the time, and faults.ts for who asks it what. */
 import {
-  type ChangeOptions,
   createCache,
   type NodeOptions,
   type RingCache,
@@ -33,8 +32,10 @@ export interface WorkerPlan {
 }
 
 export interface ChangeSpec {
-  readonly add?: { readonly id: string; readonly url: string; readonly weight: number };
-  readonly remove?: string;
+  readonly add: readonly { readonly id: string; readonly url: string; readonly weight: number }[];
+  readonly remove: readonly string[];
+  readonly weights: Readonly<Record<string, number>>;
+  readonly urls: Readonly<Record<string, string>>;
   readonly warm: boolean;
   readonly keysPerSecond: number;
 }
@@ -42,6 +43,8 @@ export interface ChangeSpec {
 export interface Standing {
   readonly epoch: number;
   readonly state: 'stable' | 'joint';
+  /** The node that decides about changes. */
+  readonly control: string;
   readonly fingerprint: string;
   /** With their weights; those that leave have none any more. */
   readonly members: Readonly<Record<string, number>>;
@@ -127,25 +130,35 @@ const handlers = {
   }),
 
   standing(): Standing {
-    const { epoch, state, fingerprint, nodes } = opened().topology;
+    const { epoch, state, control, fingerprint, nodes } = opened().topology;
     const members = nodes.filter(({ weight }) => weight > 0);
     return {
-      ...{ epoch, state, fingerprint },
+      ...{ epoch, state, control, fingerprint },
       members: Object.fromEntries(members.map(({ id, weight }) => [id, weight])),
       down: nodes.filter((node) => node.state !== 'up').map(({ id }) => id),
     };
   },
 
   /** Resolves when the change is acknowledged: the new ring serves. `finish` waits for its end. */
-  async change({ add, remove, ...spec }: ChangeSpec): Promise<number> {
-    const options: ChangeOptions = spec;
-    if (add !== undefined) change = await opened().addNode(seat(add), options);
-    if (remove !== undefined) change = await opened().removeNode(remove, options);
-    const { epoch = 0 } = change ?? {};
-    diary.write({ kind: 'change', by, at: nowMs(), epoch });
-    return epoch;
+  async change({ add, remove, weights, urls, ...options }: ChangeSpec): Promise<number> {
+    const wanted = { add: add.map((node) => seat(node)), remove, weights, urls };
+    change = await opened().changeRing(wanted, options);
+    diary.write({ kind: 'change', by, at: nowMs(), epoch: change.epoch });
+    return change.epoch;
   },
 
+  /** Finishes what another process has begun, or takes it back; resolves when that is complete. */
+  async conclude(how: 'resume' | 'abort'): Promise<void> {
+    const cached = opened();
+    const concluding = await (how === 'resume' ? cached.resumeChange() : cached.abortChange());
+    await concluding?.done;
+  },
+
+  async recover(): Promise<void> {
+    await opened().recoverTopology();
+  },
+
+  /** Rejects when the change was taken back, or another process has gone on with it. */
   async finish(): Promise<number> {
     return (await change?.done)?.epoch ?? 0;
   },

@@ -75,8 +75,8 @@ export class Cast<Account, Worker extends Actor<Account> & Handlers> {
   /** Kills it; another one takes its place. */
   async replace(one: App<Worker>): Promise<void> {
     this.#expectedToEnd.add(one);
-    await one.kill();
     this.#playing = this.#playing.filter((other) => other !== one);
+    await one.kill();
     await this.#enter(await this.#hire(this.#parts.get(one)?.place ?? 0));
   }
 
