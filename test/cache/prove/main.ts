@@ -66,11 +66,22 @@ export async function proveRing(args: readonly string[]): Promise<number> {
   }
   console.log(json ? JSON.stringify(outcomes.map(plain), null, 2) : outcomeTable(outcomes));
   for (const outcome of outcomes) {
-    const { fault } = outcome;
+    const { fault, refusals, recoveries } = outcome;
+    if (!json) process.stdout.write(told(fault, [...refusals, ...recoveries]));
     failures.push(...broken(outcome).map((what) => `${fault.name}, seed ${size.seed}: ${what}`));
   }
   for (const failure of failures) process.stderr.write(`${failure}\n`);
   return failures.length === 0 ? 0 : 1;
+}
+
+/** What was turned away or had to be recovered, and how often, a line each. */
+function told({ name }: Fault, what: readonly string[]): string {
+  const counts = new Map<string, number>();
+  for (const one of what) {
+    const kind = one.replace(/\d+/g, 'N');
+    counts.set(kind, (counts.get(kind) ?? 0) + 1);
+  }
+  return [...counts].map(([kind, count]) => `${name}: ${count} × ${kind}\n`).join('');
 }
 
 function plain({ fault, ...outcome }: Outcome): unknown {
