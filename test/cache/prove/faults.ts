@@ -58,15 +58,12 @@ const CALM_FAULTS: readonly Fault[] = [
 
 const SINGLE = [...CALM_FAULTS, ...NODE_FAULTS, ...PROCESS_FAULTS, ...NETWORK_FAULTS];
 
-/** Those that need a quiet fleet to mean anything, or take long. */
-const ALONE = new Set(['none', 'live-change', 'live-change-memory']);
-
 const EVERYTHING: Fault = {
   name: 'everything',
   about: 'up to three of all these at the same time',
   behindProxies: true,
   async inject(stage, round) {
-    const faults = SINGLE.filter(({ name }) => !ALONE.has(name));
+    const faults = SINGLE.filter(({ isCalm, takesLong }) => !isCalm && !takesLong);
     const count = 1 + Math.floor(stage.random() * 3);
     const together = Array.from({ length: count }, async () => {
       const fault = stage.rings.pick(faults);

@@ -54,13 +54,9 @@ export const NODE_FAULTS: readonly Fault[] = [
     name: 'lost-node-removed',
     about: 'a member that does not answer is removed, and comes back with what it held',
     async inject(stage) {
+      await stage.rings.growTo(3);
       const { members } = await stage.rings.newest();
-      const ids = Object.keys(members);
-      if (ids.length < 3) {
-        await (await stage.rings.begin())?.done;
-        return;
-      }
-      const node = stage.nodes.find(({ id }) => id === stage.rings.pick(ids)) ?? stage.nodes[0]!;
+      const node = stage.rings.pick(stage.nodes.filter(({ id }) => members[id] !== undefined));
       await stage.snapshots.save(node);
       const isStopped = stage.random() < 0.5;
       stage.note(`${node.id} is ${isStopped ? 'stopped' : 'killed'}`);
@@ -84,6 +80,8 @@ export const NODE_FAULTS: readonly Fault[] = [
 ];
 
 async function loseControl(stage: Stage): Promise<void> {
+  // While half of the nodes are silent, nobody may change anything.
+  await stage.rings.growTo(4);
   const { control } = await stage.rings.newest();
   const node = stage.nodes.find(({ id }) => id === control) ?? stage.nodes[0]!;
   await stage.snapshots.save(node);

@@ -36,6 +36,7 @@ export interface ChangeWish {
 }
 
 const LEAST_MEMBERS = 2;
+const GROW_TRIES = 10;
 const WEIGHTS = [1, 1, 0.5, 2];
 const COLD_SHARE = 0.15;
 /** The copying takes from a tenth of a second to some seconds. */
@@ -86,6 +87,16 @@ export class Rings {
     this.changes++;
     const done = this.#try(driver, () => driver.call('finish'));
     return { driver, done: done.then(() => {}) };
+  }
+
+  /** Adds nodes until there are so many members. */
+  async growTo(count: number): Promise<void> {
+    for (let tries = 0; tries < GROW_TRIES; tries++) {
+      const { members } = await this.newest();
+      const outside = this.#parts.seats.filter(({ id }) => members[id] === undefined);
+      if (Object.keys(members).length >= count || outside.length === 0) return;
+      await (await this.begin({ node: this.pick(outside).id }))?.done;
+    }
   }
 
   /**

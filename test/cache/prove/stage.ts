@@ -23,6 +23,8 @@ export interface Fault {
   readonly name: string;
   readonly about: string;
   readonly behindProxies?: boolean;
+  /** Not for a run that is over in some seconds. */
+  readonly takesLong?: boolean;
   /** Processes keep values in memory, too. */
   readonly memory?: boolean;
   /**
