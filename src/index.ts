@@ -2,7 +2,7 @@
 
 export type { Explanation, KeyedCache, NamespacedCache } from './cache/namespaced.ts';
 export { recoverTopology } from './cache/recover.ts';
-export type { NodeStatus, Stats, TopologyStatus } from './cache/status.ts';
+export type { NodeReport, NodeStatus, Stats, TopologyStatus } from './cache/status.ts';
 export { createCache, type RingCache } from './cache.ts';
 export { type ConfigSource, loadConfig } from './config.ts';
 export type { Duration } from './duration.ts';
@@ -39,6 +39,7 @@ export type { MemoryOptions } from './memory/memory.ts';
 export type { LatencySummary, LockStats } from './metrics/metrics.ts';
 export type { Codec } from './node/codec.ts';
 export type { NodeStats } from './node/node.ts';
+export type { ServerReport } from './node/report.ts';
 export type {
   BreakerOptions,
   CacheOptions,
