@@ -1,5 +1,6 @@
 /** The public names of ringcache, one by one. */
 
+export { discover, type Fleet, type FleetNode } from './cache/discover.ts';
 export type { Explanation, KeyedCache, NamespacedCache } from './cache/namespaced.ts';
 export { recoverTopology } from './cache/recover.ts';
 export type { NodeReport, NodeStatus, Stats, TopologyStatus } from './cache/status.ts';
@@ -48,7 +49,7 @@ export type {
   NodeTuningOptions,
   RingChangeOptions,
 } from './options.ts';
-export type { Move, Plan } from './ring/plan.ts';
+export { type Move, type Plan, planChange } from './ring/plan.ts';
 export { HashRing } from './ring/ring.ts';
 export type {
   ChangeOptions,
