@@ -1,10 +1,16 @@
 /** Sees a change of the ring through to its end: progress, Ctrl-C, and what came of it. */
-import type { ChangeOptions, RingCache, TopologyChange, TopologyChangeResult } from '../index.ts';
+import {
+  type ChangeOptions,
+  type RingCache,
+  TopologyBusyError,
+  type TopologyChange,
+  type TopologyChangeResult,
+} from '../index.ts';
 import { interruptible } from './interrupt.ts';
 import { ProgressBar } from './progress.ts';
 import { type Output, printJson } from './screen.ts';
 import { count, escaped, many, time } from './text.ts';
-import type { Args, Options } from './usage.ts';
+import { type Args, FailedError, type Options } from './usage.ts';
 
 export const SPEED_OPTIONS: Options = {
   cold: { type: 'boolean', about: 'copy nothing: what moves is loaded again' },
@@ -61,6 +67,9 @@ export async function drive(
     const waiting = sayWhatIsWaitedFor(cache, bar);
     try {
       return { change, result: await change.done };
+    } catch (error) {
+      if (!(error instanceof TopologyBusyError)) throw error;
+      throw new FailedError(error.code, 'the change was taken back by another process');
     } finally {
       clearInterval(waiting);
     }

@@ -1,4 +1,5 @@
 /** Ctrl-C: the first asks the work to end well, the second ends the process. */
+import { FailedError } from './usage.ts';
 
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
@@ -18,7 +19,9 @@ export async function interruptible<T>(
       leaving();
       process.exit(1);
     }
-    control.abort(new Error('interrupted'));
+    control.abort(
+      new FailedError('RINGCACHE_INTERRUPTED', 'interrupted before anything was changed'),
+    );
   };
   for (const name of SIGNALS) process.on(name, interrupt);
   try {

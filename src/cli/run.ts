@@ -112,19 +112,25 @@ function report(error: unknown, output: Output, command: Command | undefined): n
   const hint = hintFor(error, command);
   const width = err.isTerminal ? err.width : Number.POSITIVE_INFINITY;
   const lines = wrap(`ringcache: ${message}`, width);
-  err.print(err.paint('red', lines.join('\n')), ...(hint === '' ? [] : wrap(hint, width)));
+  err.print(err.paint('red', lines.join('\n')), ...placeOf(error));
+  if (hint !== '') err.print(...wrap(hint, width));
   return isUsage ? 2 : 1;
 }
 
+function isKnown(error: unknown): boolean {
+  return (
+    error instanceof RingCacheError || error instanceof UsageError || error instanceof FailedError
+  );
+}
+
 function messageOf(error: unknown): string {
-  const isKnown =
-    error instanceof RingCacheError || error instanceof UsageError || error instanceof FailedError;
-  // What nobody foresaw is a bug of ours: with the place where it happened.
-  const text =
-    error instanceof Error && !isKnown
-      ? (error.stack ?? error.message)
-      : String((error as Error).message);
-  return escaped(text.replace(/\/\/[^/\s]*@/g, '//***@'));
+  return escaped(error instanceof Error ? error.message : String(error));
+}
+
+/** Where something happened that nobody foresaw: it is a bug of ours. */
+function placeOf(error: unknown): string[] {
+  if (isKnown(error) || !(error instanceof Error)) return [];
+  return (error.stack ?? '').split('\n').slice(1).map(escaped);
 }
 
 function codeOf(error: unknown): string {

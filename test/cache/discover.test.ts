@@ -68,6 +68,47 @@ describe('one node that answers', () => {
   });
 });
 
+describe('what all processes must have alike', () => {
+  test('is that of the fleet, not of who asks', async () => {
+    const ring = { points: 64, placement: 'ketama' } as const;
+    const cache = await caches.open({ nodes: nodes.slice(0, 2), ring });
+    const fleet = await find(nodes[0]!);
+    expect(fleet.options.ring).toEqual(ring);
+    expect(fleet.control).toBe('node-1');
+    const other = await caches.open(fleet.options);
+    expect(other.topology.fingerprint).toBe(cache.topology.fingerprint);
+  });
+
+  test('also a control that is no member', async () => {
+    const control = nodes[3]!.url;
+    const cache = await caches.open({ nodes: nodes.slice(0, 2), control });
+    const fleet = await find(nodes[0]!);
+    expect(fleet).toMatchObject({ control: '@control', options: { control } });
+    const other = await caches.open(fleet.options);
+    expect(other.topology).toEqual(cache.topology);
+  });
+
+  test('and where a node is that was given another address', async () => {
+    const cache = await caches.open({ nodes: nodes.slice(0, 2) });
+    const moved = nodes[1]!.url.replace('127.0.0.1', 'localhost');
+    await (await cache.changeRing({ urls: { 'node-2': moved } })).done;
+    const fleet = await find(...nodes.slice(0, 2));
+    expect(fleet.nodes[1]).toMatchObject({ id: 'node-2', url: moved, problem: undefined });
+  });
+});
+
+test('a member that serves another fleet meanwhile does not lead there', async () => {
+  await caches.open({ nodes: nodes.slice(0, 2) }).then((cache) => cache.close());
+  await command(nodes[1]!, 'FLUSHALL');
+  const other = await caches.open({ nodes: nodes.slice(1, 2) });
+  await (await other.changeRing({ weights: { 'node-2': 3 } })).done;
+  const fleet = await find(nodes[0]!);
+  expect(fleet.nodes.map(({ id, weight }) => [id, weight])).toEqual([
+    ['node-1', 1],
+    ['node-2', 1],
+  ]);
+});
+
 test('a change under way is told', async () => {
   const cache = await caches.open({ nodes: nodes.slice(0, 3) });
   await cache.setMany(keysOn(cache, 'node-1', { count: 2_000 }).map((key) => [key, 1]));

@@ -3,9 +3,12 @@ import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
-import { expect } from 'vitest';
+import { expect, vi } from 'vitest';
 import { run } from '../../src/cli/run.ts';
 import { eventually } from '../support/eventually.ts';
+
+// A process takes half a second to start, several on a busy machine, and a test starts several.
+vi.setConfig({ testTimeout: 90_000 });
 
 const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
 // Node before 22.18 has to be told to run .ts files.
@@ -58,12 +61,12 @@ export class Running {
 
   /** Resolves when stdout has such a text. */
   has(text: RegExp): Promise<void> {
-    return eventually(() => expect(this.stdout).toMatch(text), { withinMs: 15_000 });
+    return eventually(() => expect(this.stdout).toMatch(text), { withinMs: 30_000 });
   }
 
   /** The same of stderr. */
   says(text: RegExp): Promise<void> {
-    return eventually(() => expect(this.stderr).toMatch(text), { withinMs: 15_000 });
+    return eventually(() => expect(this.stderr).toMatch(text), { withinMs: 30_000 });
   }
 
   /** Nobody reads what it prints any more. */

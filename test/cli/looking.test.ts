@@ -211,6 +211,16 @@ describe('top', () => {
     expect(stdout).toMatch(/^all +2 up /m);
   });
 
+  test('shows the new ring when it has changed', async () => {
+    const cache = await open();
+    const running = start(['top', '--interval', '0.2', ...one()]);
+    await running.has(/^node-3 +up /m);
+    await (await cache.removeNode('node-3')).done;
+    await running.has(/: 2 nodes, epoch 3, stable/);
+    running.signal('SIGINT');
+    expect(await running.ended).toMatchObject({ code: 0, stderr: '' });
+  });
+
   test('goes on until it is ended, one line of JSON for each view', async () => {
     await open();
     const running = start(['top', '--json', '--interval', '0.2', ...one()]);
