@@ -91,11 +91,14 @@ export class NodeUnavailableError extends RingCacheError {
   /** The node's id, never its address. */
   readonly node: string;
   readonly reason: Unavailability;
+  /** What is known beyond the reason, for people: `connect ECONNREFUSED 10.0.0.1:6379`; may be ''. */
+  readonly detail: string;
 
   constructor(node: string, reason: Unavailability, detail = '', options?: ErrorOptions) {
     super(`node ${node} is unavailable (${reason}${detail === '' ? '' : `: ${detail}`})`, options);
     this.node = node;
     this.reason = reason;
+    this.detail = detail;
   }
 }
 

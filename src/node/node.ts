@@ -12,6 +12,7 @@ import type { NodeUnavailableError } from '../errors.ts';
 import type { LatencySummary, NodeCounters } from '../metrics/metrics.ts';
 import { type Fenced, UNKNOWN_EPOCH } from './fence.ts';
 import type { LockNode } from './lock-node.ts';
+import type { ServerReport } from './report.ts';
 
 /** An encoded value: what the codec made of it, without the header. */
 export interface Payload {
@@ -227,6 +228,8 @@ export interface CacheNode {
   scan(cursor: string, count: number): Promise<{ cursor: string; keys: string[] }>;
   /** How many keys the server's database holds, of every namespace: an upper bound for `scan`. */
   size(): Promise<number>;
+  /** What the server says of itself, now. */
+  report(): Promise<ServerReport>;
   /** The greeting of a node in use: its epoch and document now. Asked even when this process may ask nothing else. */
   greet(): Promise<Greeting>;
   /**

@@ -42,6 +42,7 @@ import { runScript } from './question.ts';
 import { RedisLockNode } from './redis-lock-node.ts';
 import { Removals } from './removals.ts';
 import { ReplyReader } from './replies.ts';
+import { askReport, readReport, type ServerReport } from './report.ts';
 import {
   COPY,
   DROP,
@@ -337,6 +338,13 @@ export class RedisNode implements CacheNode {
 
   size(): Promise<number> {
     return this.#outbox.ask((client) => client.dbsize(), Number);
+  }
+
+  report(): Promise<ServerReport> {
+    return this.#outbox.ask(
+      (client) => askReport(client, this.#clock),
+      (reply) => readReport(reply as [string, number, number]),
+    );
   }
 
   greet(): Promise<Greeting> {

@@ -26,6 +26,7 @@ import type {
   RemoveAnswer,
   WriteAnswer,
 } from '../../src/node/node.ts';
+import { readReport, type ServerReport } from '../../src/node/report.ts';
 import { simulatedLockNode } from './simulated-locks.ts';
 import type { SimulatedServer } from './simulated-server.ts';
 
@@ -176,6 +177,10 @@ export class SimulatedNode implements CacheNode {
 
   size(): Promise<number> {
     return this.#ask('size', () => this.server.size);
+  }
+
+  report(): Promise<ServerReport> {
+    return this.#ask('report', () => readReport(['', this.server.size, 0]));
   }
 
   async greet(): Promise<Greeting> {
