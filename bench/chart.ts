@@ -65,7 +65,9 @@ export function drawChart(chart: Chart): string {
       width: width - 46,
       height: 210,
     };
-    return drawPanel(panel, plot);
+    // Without a legend under its title, the lines have its place.
+    const taller = { ...plot, top: plot.top - 20, height: plot.height + 20 };
+    return drawPanel(panel, panel.kind === 'times' ? taller : plot);
   });
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${HEIGHT}" width="${WIDTH}" height="${HEIGHT}" role="img">`,

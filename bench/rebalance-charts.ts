@@ -44,8 +44,11 @@ export function timePanels(live: readonly LiveOutcome[], scenario: ScenarioId): 
   const rows = rowsOf(live, scenario).filter(({ row }) => DRAWN.includes(row));
   const drawn = live.filter(({ row }) => DRAWN.includes(row));
   const lowest = Math.min(...drawn.map(({ worstHitRate }) => worstHitRate));
+  const slowest = Math.max(...drawn.map(({ worstP99Ms }) => worstP99Ms));
   const most = Math.max(...drawn.flatMap(({ buckets }) => buckets.map((b) => b.loadsPerSecond)));
-  const hits = ticksTo(1, Math.floor(lowest * 5) / 5, 0.2);
+  const latest = [100, 300, 1_000, 3_000].find((ms) => ms >= slowest) ?? 10_000;
+  const decades = [1, 10, 100, 1_000, 10_000].filter((ms) => ms <= latest);
+  const hits = ticksTo(1, Math.min(0.8, Math.floor(lowest * 5) / 5), 0.2);
   const loads = ticksTo(roundUp(most), 0, roundUp(most) / 4);
   return [
     {
@@ -60,7 +63,7 @@ export function timePanels(live: readonly LiveOutcome[], scenario: ScenarioId): 
     },
     {
       title: '99th percentile of a read, ms',
-      ...{ min: 1, max: 100, ticks: [1, 3, 10, 30, 100], format: String, logarithmic: true },
+      ...{ min: 1, max: latest, ticks: decades, format: whole, logarithmic: true },
       ...linesOf(rows, scenario, 'p99Ms'),
     },
   ];
@@ -98,25 +101,27 @@ function bucketMs(rows: readonly LiveOutcome[]): number {
 /** For the README: the hit rate around the change, and what was loaded again. */
 export function drawRebalance(live: readonly LiveOutcome[], subtitle: string): string {
   const [hitRate] = timePanels(live, 'add');
-  const panels = hitRate === undefined ? [] : [hitRate, loadsPanel(live)];
+  const panels =
+    hitRate === undefined ? [] : [hitRate, loadsPanel(live, Math.round(hitRate.toSeconds))];
   return drawChart({
-    title: 'A fourth node joins under load, and leaves again: ringcache loads nothing twice',
+    title: 'What a change of the ring costs: a fourth node joins under load, and leaves again',
     subtitle,
     panels,
     source: 'npm run bench -- rebalance --save',
   });
 }
 
-function loadsPanel(live: readonly LiveOutcome[]): BarPanel {
+function loadsPanel(live: readonly LiveOutcome[], afterSeconds: number): BarPanel {
   const scenarios: ScenarioId[] = ['add', 'remove'];
   const loads = (row: RowId): number[] =>
     scenarios.map(
       (scenario) => rowsOf(live, scenario).find((outcome) => outcome.row === row)?.extraLoads ?? 0,
     );
-  const most = roundUp(Math.max(...DRAWN.flatMap(loads)));
+  // With room for the number on top of the highest.
+  const most = roundUp(1.1 * Math.max(...DRAWN.flatMap(loads)));
   return {
     kind: 'bars',
-    title: 'Loads that would not have been without the change, in 3 s',
+    title: `Values loaded again in the ${afterSeconds} s after the change`,
     categories: ['3 → 4 nodes', '4 → 3 nodes'],
     max: most,
     ticks: ticksTo(most, 0, most / 4),
@@ -129,10 +134,10 @@ function ticksTo(max: number, min: number, step: number): number[] {
   return Array.from({ length: Math.round((max - min) / step) + 1 }, (_, i) => min + i * step);
 }
 
-/** 1, 2, 4 or 8 times a power of ten: what four ticks divide well. */
+/** 1, 2, 2.4, 3.2 … times a power of ten: what four steps divide well. */
 function roundUp(value: number): number {
   const power = 10 ** Math.floor(Math.log10(Math.max(1, value)));
-  return ([1, 2, 4, 8].find((step) => step * power >= value) ?? 10) * power;
+  return ([1, 1.2, 1.6, 2, 2.4, 3.2, 4, 6, 8].find((step) => step * power >= value) ?? 10) * power;
 }
 
 function percent(part: number): string {

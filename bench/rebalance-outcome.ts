@@ -40,7 +40,7 @@ export interface Outcome {
   readonly worstP99Ms: number;
   readonly copiedByReads: number;
   readonly copiedByMover: number;
-  /** Requests to the nodes beyond those that the time before the change lets expect. */
+  /** Leases, copies, fills and writes, by reads and by the mover, beyond those that the time before the change lets expect. */
   readonly extraRequests: number;
   /** From when the change was asked for until the last process served by the new ring, and until it was complete. */
   readonly servesAfterMs: number | undefined;

@@ -43,7 +43,7 @@ body { margin: 0 auto; padding: 48px 32px 64px; max-width: 1480px; background: v
 h1 { margin: 0 0 12px; font-size: 34px; line-height: 1.2; color: var(--strong) }
 h2 { margin: 52px 0 4px; font-size: 25px; color: var(--strong) }
 p { margin: 0 0 12px; max-width: 86ch } .lead { font-size: 20px } .quiet { color: var(--quiet) }
-.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(400px, 1fr)); gap: 12px 28px; margin-top: 14px }
+.charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(400px, 1fr)); gap: 12px 28px; margin-top: 14px }
 .charts svg { width: 100%; height: auto; display: block }
 .figures { display: flex; flex-wrap: wrap; gap: 14px 56px; margin: 28px 0 8px; padding: 0 }
 .figures div { min-width: 180px } .figures dt { color: var(--quiet) }
@@ -107,7 +107,11 @@ function headline(live: readonly LiveOutcome[]): string {
     one('loads again, 3 → 4 nodes', whole(ours.extraLoads), `modulo: ${whole(modulo.extraLoads)}`),
     one('worst hit rate', percent(ours.worstHitRate), `modulo: ${percent(modulo.worstHitRate)}`),
     one('keys moved', percent(ours.moved), `modulo: ${percent(modulo.moved)}`),
-    one('all processes follow within', `${whole(ours.servesAfterMs ?? 0)} ms`, 'told nothing'),
+    one(
+      'all processes follow within',
+      `${whole(ours.servesAfterMs ?? 0)} ms`,
+      'without being told',
+    ),
     one('stale reads', whole(ours.staleReads), `of ${whole(ours.reads)}`),
   ];
   return `<dl class="figures">${figures.join('')}</dl>`;

@@ -10,7 +10,7 @@ import { obey } from './child.ts';
 import { keysOf } from './keys.ts';
 import { placeByModulo } from './modulo.ts';
 import { Database, monotonicMs } from './rebalance-database.ts';
-import { driveTraffic, type Target, type TrafficPlan } from './rebalance-traffic.ts';
+import { Asking, driveTraffic, type Target, type TrafficPlan } from './rebalance-traffic.ts';
 
 /** What is measured: how keys are placed, and whether a change copies them. */
 export interface RowSettings {
@@ -67,7 +67,7 @@ export interface Changed {
   readonly stableEpoch: number;
   readonly copiedByMover: number;
   readonly failed: number;
-  /** Requests of the driver to the nodes. */
+  /** Of the driver to the nodes. */
   readonly requests: number;
 }
 
@@ -106,18 +106,21 @@ async function close(): Promise<void> {
   await app.close();
 }
 
-/** How many requests a process sent to nodes, though nodes leave and their counters with them. */
+/**
+ * How many requests a process sent to nodes besides its batched reads, though
+ * nodes leave and their counters with them. How many batches reads make
+ * depends on how busy the machine is.
+ */
 class Requests {
   readonly #last = new Map<string, number>();
   #sum = 0;
 
   read(nodes: ReturnType<RingCache['stats']>['nodes']): number {
-    for (const [id, { batches, scripts }] of Object.entries(nodes)) {
-      const sent = batches + scripts;
+    for (const [id, { scripts }] of Object.entries(nodes)) {
       const before = this.#last.get(id) ?? 0;
       // A node that comes back under its id begins anew.
-      this.#sum += sent < before ? sent : sent - before;
-      this.#last.set(id, sent);
+      this.#sum += scripts < before ? scripts : scripts - before;
+      this.#last.set(id, scripts);
     }
     return this.#sum;
   }
@@ -131,8 +134,7 @@ class App implements Target {
   readonly #requests = new Requests();
   /** The last load of a key here, to tell who waited for it. */
   readonly #loaded = new Map<number, { endedAt: number; kind: 'n' | 'x' }>();
-  /** Since when a key is being asked for here: whoever reads it meanwhile joins, and is answered alike. */
-  readonly #asked = new Map<number, number>();
+  readonly #asking = new Asking();
   #seen: Seen = nothingSeen();
 
   constructor(cache: RingCache, plan: OpenPlan) {
@@ -204,11 +206,10 @@ class App implements Target {
   async read(id: number, dueAt: number): Promise<void> {
     const { reads } = this.#seen;
     const startedAt = monotonicMs();
-    const askedAt = this.#asked.get(id) ?? startedAt;
-    this.#asked.set(id, askedAt);
+    const askedAt = this.#asking.begin(id, startedAt);
     const value = await this.#cache.getOrSet(this.#keys[id]!, () => this.#load(id, startedAt));
     const now = monotonicMs();
-    if (this.#asked.get(id) === askedAt) this.#asked.delete(id);
+    this.#asking.end(id, askedAt);
     const loaded = this.#loaded.get(id);
     reads.id.push(id);
     reads.version.push(value.version);
@@ -246,8 +247,7 @@ class App implements Target {
   #write(id: number, bring: (version: number) => Promise<boolean>, cached = true): Promise<void> {
     const { writes } = this.#seen;
     return this.#database.write(id, async (version) => {
-      // Who reads from now on here joins nothing that began before.
-      this.#asked.delete(id);
+      this.#asking.forget(id);
       const confirmed = await bring(version);
       if (confirmed) {
         writes.ackedAt.push(monotonicMs());

@@ -75,6 +75,27 @@ function writtenBy(id: number, { keys, process, processes }: TrafficPlan): numbe
   return own < keys ? own : own - processes;
 }
 
+/** Since when a key is being asked for in this process: whoever reads it meanwhile joins, and is answered alike. */
+export class Asking {
+  readonly #since = new Map<number, number>();
+
+  /** When what answers this read was asked for: now, or earlier. */
+  begin(id: number, now: number): number {
+    const since = this.#since.get(id) ?? now;
+    this.#since.set(id, since);
+    return since;
+  }
+
+  end(id: number, since: number): void {
+    if (this.#since.get(id) === since) this.#since.delete(id);
+  }
+
+  /** It is written here: who reads it from now on joins nothing that began before. */
+  forget(id: number): void {
+    this.#since.delete(id);
+  }
+}
+
 class WriteQueues {
   readonly #last = new Map<number, Promise<void>>();
 

@@ -71,7 +71,7 @@ function drawAxes(panel: TimePanel, area: Plot, { x, y }: Scales): string[] {
   const right = area.left + area.width;
   const bottom = area.top + area.height;
   const seconds: number[] = [];
-  for (let at = Math.ceil(panel.fromSeconds); at <= panel.toSeconds; at++) seconds.push(at);
+  for (let at = Math.ceil(panel.fromSeconds); at <= panel.toSeconds + 0.1; at++) seconds.push(at);
   return [
     ...panel.ticks.flatMap((tick) => [
       line({ x: area.left, y: y(tick) }, { x: right, y: y(tick) }, 'grid'),
@@ -84,7 +84,7 @@ function drawAxes(panel: TimePanel, area: Plot, { x, y }: Scales): string[] {
     line({ x: area.left, y: bottom }, { x: right, y: bottom }, 'axis'),
     ...seconds.map((at) =>
       text(
-        at === seconds.at(-1) ? `${at} s` : String(at),
+        `${at < 0 ? '−' : ''}${Math.abs(at)}${at === seconds.at(-1) ? ' s' : ''}`,
         { x: x(at), y: bottom + 18 },
         'class="quiet value" text-anchor="middle"',
       ),
