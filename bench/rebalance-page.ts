@@ -7,7 +7,7 @@ import type { Report } from './bench.ts';
 import { drawPanel, type Panel } from './chart.ts';
 import { type Machine, machineLine } from './machine.ts';
 import { timePanels } from './rebalance-charts.ts';
-import { type LiveOutcome, SCENARIOS, type ScenarioId } from './rebalance-live.ts';
+import type { LiveOutcome, ScenarioId } from './rebalance-live.ts';
 import { balancePanel, movementPanel, type Placement } from './rebalance-placement.ts';
 import { formatCell, isNumeric, type Table } from './report.ts';
 import { escapeText, STYLE } from './svg.ts';

@@ -253,7 +253,7 @@ describe('the report', () => {
   test('draws both lines into the picture for the README', () => {
     const svg = drawRebalance(live, 'a subtitle');
     const names = [...svg.matchAll(/class="value (?:warm|cool)">([a-z]+)</g)];
-    expect(names.map(([, name]) => name).toSorted()).toEqual(['modulo', 'ringcache']);
+    expect(new Set(names.map(([, name]) => name))).toEqual(new Set(['modulo', 'ringcache']));
   });
 
   test.each([0, 1])(
