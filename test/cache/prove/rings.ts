@@ -65,7 +65,7 @@ export class Rings {
   changes = 0;
   /** Why others were turned away. */
   readonly refusals: string[] = [];
-  /** What did not heal without `recoverTopology`. */
+  /** What did not heal until somebody finished a change, took it back, or recovered the topology. */
   readonly recoveries: string[] = [];
 
   constructor(parts: RingsParts) {
@@ -114,7 +114,8 @@ export class Rings {
       if (took > HEAL_MS && !recovers) {
         recovers = true;
         this.recoveries.push(wrong);
-        await this.recover();
+        if (wrong.includes('joint')) await this.conclude();
+        else await this.recover();
       }
       await sleep(LOOK_MS);
     }

@@ -48,7 +48,7 @@ export interface Outcome {
   readonly changes: number;
   /** Why others were turned away. */
   readonly refusals: readonly string[];
-  /** What did not heal without `recoverTopology`. */
+  /** What did not heal until somebody finished a change, took it back, or recovered the topology. */
   readonly recoveries: readonly string[];
   readonly verdict: Verdict;
   /** What does not become whole again by itself; the run ends with it. */
@@ -98,7 +98,7 @@ export function broken({ fault, verdict, unsettled, refusals, recoveries }: Outc
   return [
     ...always,
     ...count(extraLoads, 'loads that were not due'),
-    ...count(recoveries, 'times the topology had to be recovered'),
+    ...count(recoveries, 'times somebody had to step in'),
     ...count(refusals, `changes were turned away: ${refusals[0]}`),
     ...(slowestMs > HEARD_MS ? [`a process served by the old ring for ${slowestMs} ms`] : []),
   ];
