@@ -74,7 +74,7 @@ export const NETWORK_FAULTS: readonly Fault[] = [
     about:
       'a process reaches one node alone, which nobody else reaches, while the ring changes, for 13 s',
     behindProxies: true,
-    takesLong: true,
+    isAlone: true,
     inject: maroon,
   },
 ];

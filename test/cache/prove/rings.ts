@@ -8,7 +8,8 @@ export type Process = App<Worker>;
 
 export interface RingSeat {
   readonly id: string;
-  readonly url: string;
+  /** Where it is now. */
+  url: string;
 }
 
 export interface RingsParts {
@@ -87,6 +88,15 @@ export class Rings {
     this.changes++;
     const done = this.#try(driver, () => driver.call('finish'));
     return { driver, done: done.then(() => {}) };
+  }
+
+  /** A member gets another address. Resolves when that is complete, to whether it was done. */
+  async move(id: string, url: string): Promise<boolean> {
+    const change = await this.begin({ urls: { [id]: url } });
+    if (change === undefined) return false;
+    for (const seat of this.#parts.seats) if (seat.id === id) seat.url = url;
+    await change.done;
+    return true;
   }
 
   /** Adds nodes until there are so many members. */
