@@ -5,6 +5,8 @@ export interface NodeKeys {
   readonly document: string;
   value(key: string): string;
   lease(key: string): string;
+  /** What `node` missed, as this one keeps it for it. */
+  missed(node: string): string;
   /** Whether this node grants locks. */
   readonly gate: string;
   lock(name: string): string;
@@ -20,12 +22,14 @@ export interface NodeKeys {
 export function keysOf(namespace: string): NodeKeys {
   const valuePrefix = `${namespace}:v:`;
   const leasePrefix = `${namespace}:l:`;
+  const missedPrefix = `${namespace}:m:`;
   const locks = `${namespace}:k:`;
   return {
     fence: `${namespace}:e`,
     document: `${namespace}:t`,
     value: (key) => valuePrefix + key,
     lease: (key) => leasePrefix + key,
+    missed: (node) => missedPrefix + node,
     gate: `${locks}g`,
     lock: (name) => `${locks}l:${name}`,
     counter: (name) => `${locks}n:${name}`,

@@ -11,6 +11,7 @@
 import type { NodeUnavailableError } from '../errors.ts';
 import type { LatencySummary, NodeCounters } from '../metrics/metrics.ts';
 import { type Fenced, UNKNOWN_EPOCH } from './fence.ts';
+import type { GuardNode } from './guard-node.ts';
 import type { LockNode } from './lock-node.ts';
 
 /** An encoded value: what the codec made of it, without the header. */
@@ -122,9 +123,21 @@ export interface Greeting {
   readonly document: string | undefined;
 }
 
+/** What was deleted while the node was away, as others have kept it for it. */
+export interface MissedKeys {
+  readonly keys: readonly string[];
+  /** They have been removed, and the node is in use. */
+  removed(): void;
+}
+
 /** What a node is to be told before it is used. */
 export type Admission =
-  | { readonly kind: 'install'; readonly fence: string; readonly document: string }
+  | {
+      readonly kind: 'install';
+      readonly fence: string;
+      readonly document: string;
+      readonly missed?: MissedKeys | undefined;
+    }
   | { readonly kind: 'reject'; readonly reason: Error };
 
 /**
@@ -164,6 +177,8 @@ export interface CacheNode {
   stats(): NodeStats;
   /** What it is to the locks. */
   readonly locks: LockNode;
+  /** What it keeps for other nodes. */
+  readonly guard: GuardNode;
 
   /** Starts connecting; resolves when the first attempt succeeded or failed. Never rejects. */
   open(): Promise<void>;
@@ -202,6 +217,8 @@ export interface CacheNode {
   remove(key: string, fence: string): Promise<RemoveAnswer>;
   /** Removes it as soon as the node can be used again, before anything is read from it; bounded by `untilMs` from now. */
   removeLater(key: string, untilMs: number): void;
+  /** Removes values and leases, whatever the epoch: a delete is right under each. */
+  removeAll(keys: readonly string[]): Promise<void>;
   /** Reads a value with what is left of its life, to store it at another node. */
   copy(key: string, fence: string, budget?: Budget): Promise<CopyAnswer>;
 

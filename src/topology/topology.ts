@@ -21,6 +21,7 @@ import {
   type TopologyDocument,
   withCredentials,
 } from './document.ts';
+import { MissedDeletes } from './missed.ts';
 import { type RingEra, Snapshot } from './snapshot.ts';
 
 /** A member as this process reaches it. */
@@ -53,6 +54,8 @@ const RETIRE_AFTER_MS = 1_000;
 const FRUITLESS_MS = 100;
 
 export class Topology {
+  /** What nodes missed while they were away. */
+  readonly missed: MissedDeletes;
   readonly #parts: TopologyParts;
   readonly #seats = new Map<string, Seat>();
   readonly #nodes = new Map<string, CacheNode>();
@@ -71,6 +74,8 @@ export class Topology {
 
   private constructor(parts: TopologyParts, seats: readonly Seat[], ring: HashRing) {
     this.#parts = parts;
+    const [node, learn] = [(id: string) => this.#nodes.get(id), this.#learn.bind(this)];
+    this.missed = new MissedDeletes(this, { node, learn });
     for (const seat of seats) this.#seat(seat);
     const members = seats.map(memberOf);
     this.#document = {
@@ -207,6 +212,7 @@ export class Topology {
     }
     this.#refusals.delete(id);
     return {
+      missed: this.#candidates.has(id) ? undefined : await this.missed.atAdmission(id),
       kind: 'install',
       fence: fenceOfDocument(this.#document),
       document: encodeDocument(this.#document),

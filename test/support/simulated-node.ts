@@ -10,6 +10,7 @@
  * read of a batch acts by itself, which allows more interleavings, not fewer.
  */
 import { NodeUnavailableError, type Unavailability } from '../../src/errors.ts';
+import type { GuardNode } from '../../src/node/guard-node.ts';
 import type { LockNode } from '../../src/node/lock-node.ts';
 import type {
   Admit,
@@ -53,6 +54,7 @@ export class SimulatedNode implements CacheNode {
   readonly id: string;
   readonly server: SimulatedServer;
   readonly locks: LockNode;
+  readonly guard: GuardNode;
   fault: Fault = 'none';
   /** Requests that were sent, by what they asked. */
   readonly sent: string[] = [];
@@ -75,7 +77,20 @@ export class SimulatedNode implements CacheNode {
     this.#admit = options.admit;
     this.#hop = options.hop ?? (() => Promise.resolve());
     this.#timeoutMs = options.timeoutMs ?? 100;
+    this.guard = this.#newGuard();
     this.locks = simulatedLockNode(server.locks, (what, act) => this.#ask(what, act));
+  }
+
+  #newGuard(): GuardNode {
+    const { server } = this;
+    return {
+      note: (node, ask) => this.#ask(`note for ${node}`, () => server.note(node, ask)),
+      // In use or not.
+      notesFor: (node, epoch) =>
+        this.#exchange(`notes for ${node}`, () => server.notesFor(node, epoch)),
+      takeOff: (node, notes) =>
+        this.#exchange(`take off for ${node}`, () => server.takeOff(node, notes)),
+    };
   }
 
   state(): NodeState {
@@ -108,13 +123,17 @@ export class SimulatedNode implements CacheNode {
       const greeting = await this.#exchange('greet', () => this.server.greeting());
       const decision = await this.#admit(this.id, greeting);
       if (decision.kind === 'reject') return false;
-      const { fence, document } = decision;
+      const { fence, document, missed } = decision;
       const installing = this.#exchange('install', () => this.server.install(fence, document));
       if ((await installing).kind !== 'installed') continue;
       for (const key of [...this.#removals]) {
         await this.#exchange('remove', () => this.server.removeAnyway(key));
         this.#removals.delete(key);
       }
+      for (const key of missed?.keys ?? []) {
+        await this.#exchange('remove', () => this.server.removeAnyway(key));
+      }
+      missed?.removed();
       return true;
     }
     return false;
@@ -159,6 +178,12 @@ export class SimulatedNode implements CacheNode {
   /** Kept until the next admission. */
   removeLater(key: string): void {
     this.#removals.add(key);
+  }
+
+  async removeAll(keys: readonly string[]): Promise<void> {
+    for (const key of keys) {
+      await this.#ask(`remove ${key}`, () => this.server.removeAnyway(key));
+    }
   }
 
   copy(key: string, fence: string, budget?: Budget): Promise<CopyAnswer> {
