@@ -17,6 +17,7 @@
  * it has is not to be believed: that is the admission's decision.
  */
 import { randomBytes } from 'node:crypto';
+import { type Clock, pause } from '../clock.ts';
 import { NodeUnavailableError } from '../errors.ts';
 import { type Notes, OVERFLOW } from '../node/guard-node.ts';
 import type { CacheNode, MissedKeys } from '../node/node.ts';
@@ -33,6 +34,7 @@ export interface Around {
 }
 
 export interface MissedHost {
+  readonly clock: Clock;
   /** Also one that is not in use. */
   node(id: string): CacheNode | undefined;
   /** A document was found at a node. */
@@ -63,6 +65,8 @@ interface Gathered {
 
 /** The ring may change while notes are made or read: taken up this often. */
 const ROUNDS = 3;
+/** For the other guardians, when one has answered. */
+const OTHERS_MS = 20;
 
 const noop = (): void => undefined;
 
@@ -170,20 +174,34 @@ export class MissedDeletes {
         return this.#host.node(guardian) ?? [];
       });
       if (guardians.length === 0) return undefined;
-      const lists: List[] = [];
-      const asked = guardians.map(async (guardian) => {
-        try {
-          const answer = await guardian.guard.notesFor(id, document.epoch);
-          if (answer.kind === 'notes') lists.push({ guardian, notes: answer.notes });
-          if (answer.kind === 'newer') this.#host.learn(parseDocument(answer.document));
-        } catch (error) {
-          if (!(error instanceof NodeUnavailableError)) throw error;
-        }
-      });
-      await Promise.all(asked);
+      const lists = await this.#gatherLists(id, guardians, document.epoch);
       // Others may guard it by now.
       if (this.#topology.document === document || round >= ROUNDS) return lists;
     }
+  }
+
+  // What is noted is noted at each that answers. When one has told, the others
+  // are not waited for: one of them may hang, and this node is wanted.
+  async #gatherLists(id: string, guardians: CacheNode[], epoch: number): Promise<List[]> {
+    const lists: List[] = [];
+    const enough = new AbortController();
+    const told = Promise.withResolvers<void>();
+    const asked = guardians.map(async (guardian) => {
+      try {
+        const answer = await guardian.guard.notesFor(id, epoch);
+        if (answer.kind === 'newer') this.#host.learn(parseDocument(answer.document));
+        if (answer.kind !== 'notes') return;
+        lists.push({ guardian, notes: answer.notes });
+        told.resolve();
+      } catch (error) {
+        if (!(error instanceof NodeUnavailableError)) throw error;
+      }
+    });
+    const soon = told.promise.then(() => pause(this.#host.clock, OTHERS_MS, enough.signal));
+    await Promise.race([Promise.all(asked), soon]);
+    enough.abort();
+    // A list that comes later is not done, and must not be taken off.
+    return [...lists];
   }
 
   /** A node has confirmed what it had not before: what this process noted is done, and taken off. */
@@ -194,8 +212,8 @@ export class MissedDeletes {
     queueMicrotask(() => {
       this.#settling.delete(id);
       this.#noted.delete(id);
-      // What stays on the list is done with the next admission.
-      this.#settle(id).catch(noop);
+      // What stays on the list is done with the next confirmation, or admission.
+      this.#settle(id).catch(() => this.#noted.add(id));
     });
   }
 

@@ -75,7 +75,7 @@ export class Topology {
   private constructor(parts: TopologyParts, seats: readonly Seat[], ring: HashRing) {
     this.#parts = parts;
     const [node, learn] = [(id: string) => this.#nodes.get(id), this.#learn.bind(this)];
-    this.missed = new MissedDeletes(this, { node, learn });
+    this.missed = new MissedDeletes(this, { clock: parts.clock, node, learn });
     for (const seat of seats) this.#seat(seat);
     const members = seats.map(memberOf);
     this.#document = {
