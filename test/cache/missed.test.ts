@@ -178,8 +178,21 @@ describe('a delete that a node did not confirm', () => {
   });
 });
 
-describe('a delete that a node confirms when it is asked again', () => {
-  test('is confirmed, and leaves nothing noted', async () => {
+describe('a delete that a node confirms later', () => {
+  test('leaves nothing noted, though nobody had to connect anew', async () => {
+    const cache = await caches.open(through(mine));
+    const key = keyOn(cache, 'node-1');
+    await cache.set(key, 'old');
+    mine?.set({ kind: 'hold' });
+    expect(await cache.delete(key)).toBe(false);
+    mine?.set({ kind: 'none' });
+    await eventually(async () => {
+      expect([await notedAt(nodes[1]), await notedAt(nodes[2])]).toEqual([0, 0]);
+    });
+    expect(await cache.get(key)).toBeUndefined();
+  });
+
+  test('at once is confirmed, and leaves nothing noted', async () => {
     const cache = await caches.open(through(mine));
     const unconfirmed = heard(cache, 'invalidation:unconfirmed');
     const key = keyOn(cache, 'node-1');
@@ -267,6 +280,8 @@ describe('while the ring changes, a delete that the previous owner did not confi
     const { cache, other, key } = await inJointPhase();
     await cut(mine);
     expect(await cache.delete(key)).toBe(false);
+    // What could be done at the present owner has been done by then.
+    await eventually(async () => (await notedAt(nodes[1], 'node-4')) === 0);
     // This one has been connected all the time.
     expect(await other.getOrSet(key, () => 'never')).toBe('old');
     others?.reset();

@@ -132,14 +132,17 @@ describe('who is asked for notes', () => {
 
   test('is waited for while its first connection is made, and not for its admission', async () => {
     await note(['a']);
+    await using slow = await FaultProxy.start(nodes[0]!.port);
+    slow.set({ kind: 'latency', ms: 30 });
+    const places = [nodes[0]!, { id: 'slow', url: slow.url }];
     const found: string[][] = [];
     // As at the start of a process: each is admitted by what the other has noted.
-    const pair: [Subject, Subject] = [0, 1].map((i) => {
+    const pair: [Subject, Subject] = places.map((place, i) => {
       const admit = async () => {
         found.push([...(await notes(pair[1 - i]!)).keys()]);
         return { kind: 'install', fence: FENCE, document: '{}' } as const;
       };
-      return new Subject(nodes[0]!, { admit });
+      return new Subject(place, { admit });
     }) as [Subject, Subject];
     await Promise.all(pair.map(({ node }) => node.open()));
     expect(pair.map(({ up }) => up)).toEqual([true, true]);
@@ -173,16 +176,14 @@ describe('who is asked for notes', () => {
 });
 
 describe('what a node missed', () => {
-  function missedBy(keys: readonly string[]) {
+  /** Whether the node was in use whenever it was told that all is removed. */
+  async function openAfter(keys: readonly string[]): Promise<{ second: Subject; told: boolean[] }> {
     const told: boolean[] = [];
-    let of: Subject | undefined;
-    const missed: MissedKeys = { keys, removed: () => told.push(of?.up ?? true) };
+    const missed: MissedKeys = { keys, removed: () => told.push(second.up) };
     const admit = () => ({ kind: 'install', fence: FENCE, document: '{}', missed }) as const;
-    const open = async (): Promise<Subject> => {
-      of = await start(nodes[0]!, { admit });
-      return of;
-    };
-    return { told, open };
+    const second = new Subject(nodes[0]!, { admit });
+    await second.node.open();
+    return { second, told };
   }
 
   test('is removed before it is used, with the leases; then that is told', async () => {
@@ -190,20 +191,20 @@ describe('what a node missed', () => {
     await Promise.all([...keys, 'kept'].map((key) => subject.set(key, 'old')));
     await redis('DEL', 'rc:v:key 0');
     await subject.lease('key 0', 'token');
-    const missed = missedBy([...keys]);
-    const second = await missed.open();
+    const { second, told } = await openAfter(keys);
     expect(await redis('DBSIZE')).toBe(':3\r\n');
     expect(await second.readValue('kept')).toBe('old');
-    expect(missed.told).toEqual([true]);
+    expect(told).toEqual([true]);
+    await second.node.close();
   });
 
   test('is not told to be removed by an admission that fails', async () => {
     await subject.set('a', 'old');
     await redis('SET', 'rc:e', fenceOf(EPOCH + 1, '00000000'));
-    const missed = missedBy(['a']);
-    const second = await missed.open();
+    const { second, told } = await openAfter(['a']);
     expect(second.up).toBe(false);
-    expect(missed.told).toEqual([]);
+    expect(told).toEqual([]);
+    await second.node.close();
   });
 });
 
