@@ -37,7 +37,11 @@ export class RedisGuardNode implements GuardNode {
     const { mark, fence, keepMs } = ask;
     const head = [this.#keys.fence, this.#keys.missed(node), fence, mark, Math.ceil(keepMs)];
     const pieces = inPieces(ask.keys).map((keys) => {
-      return this.#outbox.script({ script: NOTE, operands: [...head, ...keys] }, noteAnswer);
+      // Also when the topology of this process is not confirmed: the fence is, here.
+      return this.#outbox.askUnguarded(
+        (client) => runScript(client, NOTE, [...head, ...keys]),
+        noteAnswer,
+      );
     });
     const answers = await Promise.all(pieces);
     return answers.find(({ kind }) => kind !== 'noted') ?? { kind: 'noted' };
