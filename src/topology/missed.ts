@@ -56,6 +56,10 @@ interface List {
   readonly notes: Notes;
 }
 
+const noop = (): void => undefined;
+
+export const NONE_MISSED: Missed = { keys: [], removed: noop, more: 'no' };
+
 /** Notes for one node, gathered from all that fail together. */
 interface Gathered {
   readonly keys: Set<string>;
@@ -67,8 +71,6 @@ interface Gathered {
 const ROUNDS = 3;
 /** For the other guardians, when one has answered. */
 const OTHERS_MS = 20;
-
-const noop = (): void => undefined;
 
 export class MissedDeletes {
   readonly #topology: Around;
@@ -138,8 +140,8 @@ export class MissedDeletes {
   /** To be asked when the connection stands: what is noted later is tried at the node once more. */
   async atAdmission(id: string): Promise<Missed> {
     const lists = await this.#ask(id);
-    if (lists === undefined) return { keys: [], removed: noop, more: 'no' };
-    if (lists.length === 0) return { keys: [], removed: noop, more: this.#inDoubt(id) };
+    if (lists === undefined) return NONE_MISSED;
+    if (lists.length === 0) return { ...NONE_MISSED, more: this.#inDoubt(id) };
     this.#heardAt.set(id, this.#topology.document.epoch);
     this.#noted.delete(id);
     const keys = keysOf(lists);
@@ -217,11 +219,21 @@ export class MissedDeletes {
     });
   }
 
+  /**
+   * Does what is noted for nodes that this process can reach. It need not
+   * connect to them anew: only the one that noted it may have been cut off.
+   */
+  lookAfter(ids: Iterable<string>): void {
+    // What stays on the list is done the next time.
+    for (const id of ids) this.#settle(id).catch(noop);
+  }
+
   async #settle(id: string): Promise<void> {
     const node = this.#host.node(id);
+    if (node?.state().state !== 'up') return;
     const lists = (await this.#ask(id)) ?? [];
     const keys = keysOf(lists);
-    if (node === undefined || keys.length === 0) return;
+    if (keys.length === 0) return;
     await node.removeAll(keys);
     await this.#removedAt(id, keys);
     await takeOff(id, lists);

@@ -22,7 +22,7 @@ import {
   publicAddress,
   type TopologyDocument,
 } from './document.ts';
-import { MissedDeletes } from './missed.ts';
+import { MissedDeletes, NONE_MISSED } from './missed.ts';
 import { memberOf } from './ring-change.ts';
 import { placeOf, type Seat, Seats } from './seats.ts';
 import { type RingEra, Snapshot } from './snapshot.ts';
@@ -43,6 +43,8 @@ export interface TopologyParts {
   readonly control?: string | undefined;
   /** Makes the node of a seat; does not connect it. */
   readonly seat: (seat: Seat, host: NodeHost) => CacheNode;
+  /** Nothing is cached at these nodes, so nothing can be missed. */
+  readonly locksOnly?: true;
   /** Called right after the snapshot was swapped. */
   readonly swapped: (now: Snapshot, adopted: boolean) => void;
 }
@@ -237,7 +239,9 @@ export class Topology {
         // Its nodes are connected already; and the caller is about to be admitted, which others may wait for.
         this.#learn(next);
       },
-      missed: (id) => this.missed.atAdmission(id),
+      missed: async (id) => {
+        return this.#parts.locksOnly ? NONE_MISSED : this.missed.atAdmission(id);
+      },
       heard: (id, { askedAt }) => this.#view.heard(id, askedAt),
     };
   }
@@ -246,6 +250,7 @@ export class Topology {
     if (this.#closed) return;
     this.#confirming = this.#parts.clock.after(CONFIRM_MS, () => {
       for (const node of this.#seats.nodes) void this.#ask(node);
+      if (!this.#parts.locksOnly) this.missed.lookAfter(this.#snapshot.nodes.keys());
       this.#confirmLater();
     });
   }

@@ -57,7 +57,7 @@ async function notedAt(node: LocalNode | undefined, id = 'node-1'): Promise<numb
 }
 
 async function cut(...ways: (FaultProxy | undefined)[]): Promise<void> {
-  await Promise.all(ways.map((proxy) => proxy?.refuse()));
+  await Promise.all(ways.map(async (proxy) => proxy?.refuse()));
 }
 
 describe('a delete that a node did not confirm', () => {

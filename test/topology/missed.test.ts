@@ -1,6 +1,7 @@
 /** Who learns of the deletes that a node did not confirm, in the order in which things can happen. */
 import { describe, expect, test } from 'vitest';
 import { OVERFLOW } from '../../src/node/guard-node.ts';
+import { CONFIRM_MS } from '../../src/topology/view.ts';
 import type { SimulatedProcess } from '../support/simulated-process.ts';
 import { seat } from '../support/simulated-process.ts';
 import { down, type Fleet, keyThat, useFleet } from './fleet.ts';
@@ -87,6 +88,20 @@ describe('a delete that fails', () => {
     const deleting = first.delete(key);
     await fleet.clock.advance(300);
     expect(await deleting).toBe(false);
+  });
+
+  // Not the node was away, but the one that deleted: and it does not come back.
+  test('is done by those who can reach the node all the while, with their next look', async () => {
+    const { fleet, first, second } = await pair(['a', 'b', 'c']);
+    const key = await stored(first, 'a');
+    first.node('a').fault = 'down';
+    expect(await first.delete(key)).toBe(false);
+    await first.close();
+    expect(await second.get(key)).toBe('old');
+    second.memory.clear();
+    await fleet.clock.advance(CONFIRM_MS);
+    expect(await second.get(key)).toBeUndefined();
+    expect([notedAt(fleet, 'b', 'a'), notedAt(fleet, 'c', 'a')]).toEqual([[], []]);
   });
 
   test('is not taken off with what was read before it', async () => {
@@ -177,6 +192,76 @@ describe('a node that comes back', () => {
     expect(await second.topology.missed.atAdmission('a')).toMatchObject({
       keys: [],
       more: 'certain',
+    });
+  });
+
+  describe('and missed more than anybody knows', () => {
+    async function overflowed(node: string, guardian: string) {
+      const { fleet, first, second } = await pair(['a', 'b', 'c']);
+      const key = await stored(first, node);
+      fleet.server(guardian).notes.set(node, new Map([[OVERFLOW, 'mark']]));
+      return { fleet, first, second, key, node: second.node(node) };
+    }
+
+    test.each([
+      ['b', 'c'],
+      // The one that decides takes the document itself.
+      ['a', 'b'],
+    ])('is used (%s) when nobody believes what it has', async (id, guardian) => {
+      const { fleet, first, second, key, node } = await overflowed(id, guardian);
+      await node.readmit();
+      await fleet.clock.settle();
+      expect(node.state().state).toBe('up');
+      expect(second.topology.document.floors).toEqual({ [id]: 2 });
+      expect(await second.get(key)).toBeUndefined();
+      first.memory.clear();
+      expect(await first.get(key)).toBeUndefined();
+      // Once.
+      expect(notedAt(fleet, guardian, id)).toEqual([]);
+      await node.readmit();
+      expect(second.topology.document.epoch).toBe(2);
+    });
+
+    test('is not used while the one that decides does not answer', async () => {
+      const { fleet, second, node } = await overflowed('b', 'c');
+      second.node('a').fault = 'down';
+      await node.readmit();
+      expect(node.state().state).toBe('down');
+      expect(notedAt(fleet, 'c', 'b')).toEqual([OVERFLOW]);
+      second.node('a').fault = 'none';
+      await node.readmit();
+      expect(node.state().state).toBe('up');
+    });
+  });
+
+  describe('when its guardians do not answer any more', () => {
+    test('is not believed from then on: once, whichever process sees it', async () => {
+      const { fleet, first, second } = await pair(['a', 'b']);
+      const third = await fleet.start(['a', 'b']);
+      const key = await stored(first, 'a');
+      for (const process of [first, second, third]) {
+        await process.node('a').readmit();
+        process.node('b').fault = 'down';
+      }
+      await second.node('a').readmit();
+      expect(second.topology.document.floors).toEqual({ a: 2 });
+      expect(await second.get(key)).toBeUndefined();
+      await first.node('a').readmit();
+      await third.node('a').readmit();
+      await second.node('a').readmit();
+      expect([first, third, second].map(({ topology }) => topology.document.epoch)).toEqual([
+        2, 2, 2,
+      ]);
+    });
+
+    test('is believed when the one that decides is among them: nothing is known against it', async () => {
+      const { first, second } = await pair(['a', 'b']);
+      const key = await stored(first, 'b');
+      await second.node('b').readmit();
+      second.node('a').fault = 'down';
+      await second.node('b').readmit();
+      expect(second.node('b').state().state).toBe('up');
+      expect(await second.get(key)).toBe('old');
     });
   });
 
