@@ -10,7 +10,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest';
-import type { CacheOptions, RingCache } from '../../src/index.ts';
+import { type CacheOptions, createLocks, type RingCache } from '../../src/index.ts';
 import type { LocalNode } from '../../src/local.ts';
 import { eventually } from '../support/eventually.ts';
 import { useFork } from '../support/fork.ts';
@@ -235,6 +235,19 @@ test('many deletes cost the guardians a few scripts, not one for each', async ()
   expect(await cache.deleteMany(keys)).not.toContain(true);
   expect(await notedAt(nodes[1])).toBe(2_000);
   expect((await scripts()) - before).toBeLessThan(50);
+});
+
+test('where only locks are kept, nobody is asked what was missed', async () => {
+  const asked = async (): Promise<string[]> => {
+    const said = await Promise.all(nodes.map((node) => command(node, 'INFO', 'commandstats')));
+    return said.map((text) => /cmdstat_hscan:calls=(\d+)/.exec(text)?.[1] ?? '0');
+  };
+  const before = await asked();
+  await using locks = await createLocks({ nodes, namespace: caches.namespace });
+  await (await locks.acquire('l')).release();
+  expect(await asked()).toEqual(before);
+  await caches.open({ nodes });
+  expect(await asked()).not.toEqual(before);
 });
 
 test('in a ring of one node nobody can be told: the process that made the delete does it', async () => {

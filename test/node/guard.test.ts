@@ -99,6 +99,14 @@ describe('notes', () => {
     expect(await redis('EXISTS', 'rc:m:other')).toBe(':0\r\n');
   });
 
+  test('are taken from a process whose topology is not confirmed: the fence is', async () => {
+    let trusted = true;
+    subject = await start(nodes[0]!, { trusted: () => trusted });
+    trusted = false;
+    await expect(subject.node.remove('k', FENCE)).rejects.toMatchObject({ reason: 'unconfirmed' });
+    expect(await note(['a'])).toEqual({ kind: 'noted' });
+  });
+
   test('are not told to who knows an older ring: he is shown the newer one', async () => {
     await note(['a']);
     await redis('SET', 'rc:e', fenceOf(EPOCH + 1, '00000000'));

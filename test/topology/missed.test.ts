@@ -1,6 +1,8 @@
 /** Who learns of the deletes that a node did not confirm, in the order in which things can happen. */
 import { describe, expect, test } from 'vitest';
 import { OVERFLOW } from '../../src/node/guard-node.ts';
+import { encodeDocument, fenceOfDocument } from '../../src/topology/document.ts';
+import { withFloor } from '../../src/topology/successors.ts';
 import { CONFIRM_MS } from '../../src/topology/view.ts';
 import type { SimulatedProcess } from '../support/simulated-process.ts';
 import { seat } from '../support/simulated-process.ts';
@@ -220,6 +222,31 @@ describe('a node that comes back', () => {
       expect(notedAt(fleet, guardian, id)).toEqual([]);
       await node.readmit();
       expect(second.topology.document.epoch).toBe(2);
+    });
+
+    test('is used after that was accepted, not after something else was', async () => {
+      const { fleet, first, key } = await overflowed('b', 'c');
+      let change = async (): Promise<void> => {};
+      const late = await fleet.start(['a', 'b', 'c'], {
+        ...down('b'),
+        hop: async (what) => {
+          if (what !== 'a: install') return;
+          const run = change;
+          change = async () => {};
+          await run();
+        },
+      });
+      change = () => {
+        const other = withFloor(first.topology.document, 'c', undefined);
+        fleet.server('a').install(fenceOfDocument(other), encodeDocument(other));
+        return Promise.resolve();
+      };
+      late.node('b').fault = 'none';
+      await late.node('b').readmit();
+      await fleet.clock.settle();
+      expect(late.node('b').state().state).toBe('up');
+      expect(late.topology.document).toMatchObject({ epoch: 3, floors: { b: 3, c: 2 } });
+      expect(await late.get(key)).toBeUndefined();
     });
 
     test('is not used while the one that decides does not answer', async () => {
