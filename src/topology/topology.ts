@@ -76,7 +76,7 @@ export class Topology {
       node: (id) => this.#seats.nodes.findLast((node) => node.id === id),
       learn: (found) => void this.#learn(found),
     });
-    this.#view = new View(clock, () => this.#snapshot.nodes.keys());
+    this.#view = new View(clock, () => this.#ringsInForce());
     this.#admittance = new Admittance(this.#admittanceHost());
     this.#seats = new Seats({
       clock,
@@ -240,10 +240,20 @@ export class Topology {
         this.#learn(next);
       },
       missed: async (id) => {
-        return this.#parts.locksOnly ? NONE_MISSED : this.missed.atAdmission(id);
+        const keepsNothing = this.#parts.locksOnly || id === CONTROL_ID;
+        return keepsNothing ? NONE_MISSED : this.missed.atAdmission(id);
       },
       heard: (id, { askedAt }) => this.#view.heard(id, askedAt),
     };
+  }
+
+  /** Without those that nobody can reach. */
+  #ringsInForce(): (readonly string[])[] {
+    const { ring, source } = this.#snapshot;
+    if (source === undefined) return [ring.ids];
+    const leaving = this.#document.locks.leaving.filter(({ lost }) => lost);
+    const lost = new Set(leaving.map(({ id }) => id));
+    return [ring.ids, source.ids.filter((id) => !lost.has(id))];
   }
 
   #confirmLater(): void {

@@ -237,6 +237,27 @@ test('many deletes cost the guardians a few scripts, not one for each', async ()
   expect((await scripts()) - before).toBeLessThan(50);
 });
 
+test('more deletes than can be kept: nothing that the node has is believed', async () => {
+  const [cache, other] = [await caches.open(through(mine)), await caches.open(through(others))];
+  const keys = keysOn(cache, 'node-1', { count: 10_001 });
+  const [kept = '', ...rest] = keysOn(cache, 'node-1', { count: 101, prefix: 'other' });
+  await cache.setMany([kept, ...rest, ...keys.slice(0, 100)].map((key) => [key, 'old']));
+  await cut(mine, others);
+  await eventually(() => stateOf(cache) === 'down');
+  expect(await cache.deleteMany(keys)).not.toContain(true);
+  expect([await notedAt(nodes[1]), await notedAt(nodes[2])]).toEqual([1, 1]);
+  // node-1 decides which document comes next: nobody but who reaches it can raise its floor.
+  await others?.accept();
+  await eventually(() => stateOf(other) === 'up');
+  expect(new Set(await other.getMany([kept, ...rest, ...keys]))).toEqual(new Set([undefined]));
+  expect(other.topology.epoch).toBe(2);
+  expect(await other.set(kept, 'new')).toBe(true);
+  expect(await other.get(kept)).toBe('new');
+  await eventually(async () => {
+    expect([await notedAt(nodes[1]), await notedAt(nodes[2])]).toEqual([0, 0]);
+  });
+});
+
 test('where only locks are kept, nobody is asked what was missed', async () => {
   const asked = async (): Promise<string[]> => {
     const said = await Promise.all(nodes.map((node) => command(node, 'INFO', 'commandstats')));
