@@ -6,9 +6,8 @@
  * All rows use one real node and take turns; every row is a process with 21
  * clients in it, each with connections of its own. What a lock costs that nobody
  * else wants is measured first, in processes with one client and nothing beside
- * them: 105 clients that had queued before made that figure jump by a fifth. A
- * ringcache that has ever waited hears its nodes from then on, which costs it
- * something with every lock: a row of its own. Whoever is granted a lock
+ * them. A ringcache that has ever waited hears its nodes from then on, and asks
+ * for a place in the queue with every lock: a row of its own. Whoever is granted a lock
  * checks that nobody else holds it, and every acquire is granted: the retries
  * of the peers are unlimited, the pause between them is their default, and a
  * row with a shorter one is beside it. Commands are counted apart from the

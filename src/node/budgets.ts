@@ -3,8 +3,8 @@
  * what was sent first is over first, and one timer does for all of them.
  *
  * Most requests are answered long before: the timer is left running when they
- * are, and looks at what is under way then. A timer for each turn, set and
- * cancelled, was a twentieth of the processor time of a request that travels alone.
+ * are, and looks at what is under way then. Set and cancelled for each turn it
+ * costs a request that travels alone a list of timers made and thrown away (D49).
  */
 import type { Clock, Timer } from '../clock.ts';
 
