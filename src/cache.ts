@@ -4,6 +4,7 @@
  * Checks what comes in, answers from memory what it can without waiting, and
  * hands the rest on. How keys are placed, loaded and stored is decided below.
  */
+import { loadMany } from './cache/load-many.ts';
 import {
   type Explanation,
   type KeyedCache,
@@ -13,6 +14,8 @@ import {
 import { joinRooms, type Rooms } from './cache/rooms.ts';
 import {
   explain,
+  inspectNodes,
+  type NodeReport,
   type Stats,
   statsOf,
   type TopologyStatus,
@@ -22,7 +25,7 @@ import { systemClock } from './clock.ts';
 import { ClosedError, InvalidOptionError } from './errors.ts';
 import type { CacheEvents } from './events.ts';
 import { checkKey, checkKeys } from './keys.ts';
-import { BulkLoad, type BulkLoader } from './load/bulk.ts';
+import type { BulkLoader } from './load/bulk.ts';
 import type { Loader } from './load/runner.ts';
 import { type EntryOptions, type EntrySettings, entrySettings } from './load/settings.ts';
 import type { Locks } from './lock/locks.ts';
@@ -34,11 +37,15 @@ import {
   checkChangeOptions,
   type NodeOptions,
   type ResolvedOptions,
+  type RingChangeOptions,
+  resolveChange,
   resolveNode,
   resolveOptions,
 } from './options.ts';
 import { type Plan, planChange } from './ring/plan.ts';
-import { apply, type ChangeOptions, checkChange, type TopologyChange } from './topology/change.ts';
+import type { ChangeOptions, TopologyChange } from './topology/change.ts';
+import { type Recovery, recover } from './topology/recovery.ts';
+import { apply, checkChange } from './topology/ring-change.ts';
 
 /**
  * Connects to the nodes and returns the cache.
@@ -131,23 +138,9 @@ export class RingCache implements KeyedCache, AsyncDisposable {
     checkFunction(loader);
     const settings = entrySettings(this.#entry, options);
     options?.signal?.throwIfAborted();
-    const { loads, runner } = this.#rooms;
-    const bulk = new BulkLoad(runner, loader);
-    const values = new Map<string, unknown>();
-    for (const key of new Set(keys)) {
-      const held = settings.memory ? this.#memory.get(key) : undefined;
-      if (held !== undefined) this.#counters.memoryHits++;
-      else if (loads.running(key) === undefined) bulk.expect(key);
-      values.set(key, held);
-    }
-    for (const [key, held] of values) {
-      if (held !== undefined) continue;
-      const call = { work: bulk.work, settings, decided: bulk.decided };
-      const flight = loads.get(key, call);
-      runner.hasten(flight);
-      values.set(key, flight.join(options?.signal));
-    }
-    return (await Promise.all(keys.map((key) => values.get(key)))) as Array<T | undefined>;
+    const signal = options?.signal;
+    const values = await loadMany(this.#rooms, keys, { loader, settings, signal });
+    return values as Array<T | undefined>;
   }
 
   /** The fresh value of `key`; undefined when there is none, or its node cannot be asked. */
@@ -254,22 +247,60 @@ export class RingCache implements KeyedCache, AsyncDisposable {
 
   /** Removes a node while the cache serves; what it has is copied if it answers. Like `addNode`. */
   async removeNode(id: string, options?: ChangeOptions): Promise<TopologyChange> {
+    return this.changeRing({ remove: [id] }, options);
+  }
+
+  /** Adds, removes and re-weighs several nodes at once, or gives some another address. Like `addNode`. */
+  async changeRing(change: RingChangeOptions, options?: ChangeOptions): Promise<TopologyChange> {
     this.#checkOpen();
     checkChangeOptions(options);
-    return this.#rooms.changer.change({ add: [], remove: [id] }, options);
+    return this.#rooms.changer.change(resolveChange(change), options);
+  }
+
+  /**
+   * Finishes a change whose process is gone. Undefined when none is under way.
+   *
+   * @throws TopologyBusyError when this process is making it.
+   */
+  async resumeChange(options?: ChangeOptions): Promise<TopologyChange | undefined> {
+    this.#checkOpen();
+    checkChangeOptions(options);
+    return this.#rooms.changer.resume(options);
+  }
+
+  /**
+   * Takes back the change that is under way, here or elsewhere: the ring before
+   * serves again, with all that was stored since. Undefined when none is. For
+   * whoever made it, `done` rejects with TopologyBusyError.
+   */
+  async abortChange(options?: ChangeOptions): Promise<TopologyChange | undefined> {
+    this.#checkOpen();
+    checkChangeOptions(options);
+    return this.#rooms.changer.abort(options);
+  }
+
+  /**
+   * Lets another node decide about changes of the ring, when the one that did
+   * is lost for good (`topology.control`).
+   *
+   * @param options.control The id of that node; by default the first that answers.
+   * @throws NodeUnavailableError, TopologyConflictError, InvalidOptionError: nothing was changed.
+   */
+  async recoverTopology(options: { control?: string } = {}): Promise<Recovery> {
+    this.#checkOpen();
+    return recover(this.#rooms.topology, options.control);
   }
 
   /** What a change would move, and the shares before and after. Changes nothing. @throws InvalidOptionError */
-  plan(change: { add?: Array<NodeOptions | string>; remove?: string[] }): Plan {
-    const add = (change.add ?? []).map((node, i) => resolveNode(node, `add.${i}`));
-    const wanted = { add, remove: change.remove ?? [] };
+  plan(change: Omit<RingChangeOptions, 'urls'>): Plan {
+    const wanted = resolveChange(change);
     const { document, snapshot } = this.#rooms.topology;
     checkChange(wanted, document);
     return planChange(snapshot.ring, apply(snapshot.ring, wanted));
   }
 
   get topology(): TopologyStatus {
-    return topologyStatusOf(this.#rooms.topology.snapshot);
+    return topologyStatusOf(this.#rooms.topology);
   }
 
   /** The id of the node that owns `key`. @throws InvalidKeyError */
@@ -285,6 +316,15 @@ export class RingCache implements KeyedCache, AsyncDisposable {
 
   stats(): Stats {
     return statsOf(this.#rooms);
+  }
+
+  /**
+   * What the servers say of themselves: memory, commands, keys, clients. A node
+   * that does not answer is in the list with its state and no numbers.
+   */
+  async inspectNodes(): Promise<NodeReport[]> {
+    this.#checkOpen();
+    return inspectNodes(this.#rooms);
   }
 
   on<E extends keyof CacheEvents>(event: E, listener: (...args: CacheEvents[E]) => void): this {

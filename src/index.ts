@@ -1,7 +1,9 @@
 /** The public names of ringcache, one by one. */
 
+export { discover, type Fleet, type FleetNode } from './cache/discover.ts';
 export type { Explanation, KeyedCache, NamespacedCache } from './cache/namespaced.ts';
-export type { NodeStatus, Stats, TopologyStatus } from './cache/status.ts';
+export { recoverTopology } from './cache/recover.ts';
+export type { NodeReport, NodeStatus, Stats, TopologyStatus } from './cache/status.ts';
 export { createCache, type RingCache } from './cache.ts';
 export { type ConfigSource, loadConfig } from './config.ts';
 export type { Duration } from './duration.ts';
@@ -38,17 +40,20 @@ export type { MemoryOptions } from './memory/memory.ts';
 export type { LatencySummary, LockStats } from './metrics/metrics.ts';
 export type { Codec } from './node/codec.ts';
 export type { NodeStats } from './node/node.ts';
+export type { ServerReport } from './node/report.ts';
 export type {
   BreakerOptions,
   CacheOptions,
   CreateLocksOptions,
   NodeOptions,
   NodeTuningOptions,
+  RingChangeOptions,
 } from './options.ts';
-export type { Move, Plan } from './ring/plan.ts';
+export { type Move, type Plan, planChange } from './ring/plan.ts';
 export { HashRing } from './ring/ring.ts';
 export type {
   ChangeOptions,
   TopologyChange,
   TopologyChangeResult,
 } from './topology/change.ts';
+export type { Recovery } from './topology/recovery.ts';

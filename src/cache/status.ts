@@ -1,7 +1,12 @@
 /** What a cache says of itself: the ring, the numbers, and where one key stands. */
+
+import { NodeUnavailableError } from '../errors.ts';
 import type { CacheCounters, LatencySummary, LockStats } from '../metrics/metrics.ts';
 import type { NodeStats } from '../node/node.ts';
+import type { ServerReport } from '../node/report.ts';
+import type { HashRing } from '../ring/ring.ts';
 import type { Snapshot } from '../topology/snapshot.ts';
+import type { Topology } from '../topology/topology.ts';
 import type { Explanation } from './namespaced.ts';
 import type { Rooms } from './rooms.ts';
 
@@ -14,11 +19,26 @@ export interface NodeStatus {
   readonly breaker: 'closed' | 'open' | 'halfOpen';
 }
 
+/** A node, and what its server says of itself. */
+export interface NodeReport extends NodeStatus {
+  /** Undefined when it did not answer: `problem` says why. */
+  readonly server: ServerReport | undefined;
+  readonly problem: string | undefined;
+}
+
 export interface TopologyStatus {
   readonly epoch: number;
   /** `joint` while a change is under way. */
   readonly state: 'stable' | 'joint';
   readonly fingerprint: string;
+  /** The id of the node that decides about changes; `@control` for a server of its own. */
+  readonly control: string;
+  /** While a change is under way: the ids of the nodes that join, leave, or weigh something else. */
+  readonly change?: {
+    readonly add: string[];
+    readonly remove: string[];
+    readonly weights: string[];
+  };
   readonly nodes: NodeStatus[];
 }
 
@@ -38,11 +58,13 @@ export interface Stats extends Readonly<Omit<CacheCounters, 'loadLatency'>> {
   readonly nodes: Readonly<Record<string, NodeStats & NodeStatus>>;
 }
 
-export function topologyStatusOf(snapshot: Snapshot): TopologyStatus {
+export function topologyStatusOf({ snapshot, document }: Topology): TopologyStatus {
   return {
     epoch: snapshot.epoch,
     state: snapshot.state,
     fingerprint: snapshot.ring.fingerprint,
+    control: document.control.id,
+    ...(snapshot.source && { change: difference(snapshot.source, snapshot.ring) }),
     nodes: statusOf(snapshot),
   };
 }
@@ -66,6 +88,22 @@ export function statsOf(rooms: Rooms): Stats {
     locks: rooms.locks.service.stats(),
     nodes,
   };
+}
+
+/** All nodes are asked at once; one that does not answer is in the list all the same. */
+export async function inspectNodes({ topology }: Rooms): Promise<NodeReport[]> {
+  const { snapshot } = topology;
+  const reports = [...snapshot.nodes.values()].map(async (node) => {
+    try {
+      return { server: await node.report(), problem: undefined };
+    } catch (error) {
+      if (!(error instanceof NodeUnavailableError)) throw error;
+      return { server: undefined, problem: error.detail || error.reason };
+    }
+  });
+  const asked = await Promise.all(reports);
+  // Only now: a node may have turned out to be down by being asked.
+  return statusOf(snapshot).map((status, i) => ({ ...status, ...asked[i]! }));
 }
 
 export async function explain(key: string, rooms: Rooms): Promise<Explanation> {
@@ -104,4 +142,14 @@ function statusOf(snapshot: Snapshot): NodeStatus[] {
     share: shares[node.id] ?? 0,
     ...node.state(),
   }));
+}
+
+function difference(from: HashRing, to: HashRing): NonNullable<TopologyStatus['change']> {
+  const before = new Map(from.ids.map((id, i) => [id, from.weights[i]]));
+  const after = new Map(to.ids.map((id, i) => [id, to.weights[i]]));
+  return {
+    add: to.ids.filter((id) => !before.has(id)),
+    remove: from.ids.filter((id) => !after.has(id)),
+    weights: to.ids.filter((id) => before.has(id) && before.get(id) !== after.get(id)),
+  };
 }

@@ -9,7 +9,8 @@ import { type Clock, pause, within } from '../clock.ts';
 import { InvalidValueError, LoadTimeoutError, NodeUnavailableError } from '../errors.ts';
 import type { Memory } from '../memory/memory.ts';
 import type { CacheCounters } from '../metrics/metrics.ts';
-import type { LeaseAnswer, Life, Payload, Stored } from '../node/node.ts';
+import type { CacheNode, LeaseAnswer, Life, Payload, Stored } from '../node/node.ts';
+import type { Snapshot } from '../topology/snapshot.ts';
 import type { Topology } from '../topology/topology.ts';
 import type { Flight } from './flight.ts';
 import { LeaseKeeper } from './lease-keeper.ts';
@@ -202,13 +203,18 @@ export class MissPath {
   async #fill(flight: Flight, entry: Filling): Promise<void> {
     const { clock, counters, topology } = this.#parts;
     const { token, payload, life, value } = entry;
+    const leasedIn = { stamp: flight.snapshot.epoch };
     for (let round = 0; round < SETTLE_ROUNDS; round++) {
       const { snapshot, owner, key, budget } = flight;
       const { fence, epoch } = snapshot;
       const sentAt = clock.now();
       try {
         const answer = await owner.fill(key, { token, payload, life, fence, epoch, budget });
-        if (answer.kind === 'stored' && flight.settings.memory) {
+        if (
+          answer.kind === 'stored' &&
+          flight.settings.memory &&
+          snapshot.owner(flight.hash) === owner
+        ) {
           // Its life began when it was sent.
           const freshForMs = life.ttlMs - (clock.now() - sentAt);
           this.remember(flight, value, { freshForMs, bytes: payload.bytes.length });
@@ -220,10 +226,12 @@ export class MissPath {
         if (!(error instanceof NodeUnavailableError)) throw error;
         break;
       }
-      // The ring has changed meanwhile; the lease counts as long as the owner is the same.
+      // The ring has changed meanwhile. The lease counts if an entry of its age would: a node that
+      // lost the key and got it back still has the lease, and has seen none of the deletes in between.
       await topology.refresh(snapshot);
-      if (topology.snapshot.owner(flight.hash) !== owner) break;
-      flight.snapshot = topology.snapshot;
+      const now = topology.snapshot;
+      if (!sees(now, owner, { leasedIn, hash: flight.hash })) break;
+      flight.snapshot = now;
     }
     // Not stored, or nobody knows: others need not wait for the lease to run out.
     flight.owner.dropLease(flight.key, token).catch(() => {});
@@ -312,4 +320,17 @@ export class MissPath {
   #endIfOver(flight: Flight): void {
     if (flight.cancelled) flight.signal.throwIfAborted();
   }
+}
+
+/**
+ * Whether a lease at this node counts still: the node owns the key, or is the one that is asked
+ * besides the owner, from where it will be copied.
+ */
+function sees(
+  now: Snapshot,
+  node: CacheNode,
+  { leasedIn, hash }: { leasedIn: Pick<Stored, 'stamp'>; hash: number },
+): boolean {
+  if (now.owner(hash) === node) return now.believes(leasedIn, hash);
+  return now.previousOwner(hash) === node && now.believesPrevious(leasedIn, hash);
 }

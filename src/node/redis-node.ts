@@ -16,7 +16,6 @@ import { EpochMemo, type ReadHost } from './batch.ts';
 import type { PayloadCodec } from './codec.ts';
 import { identityOf, writeEntry } from './entry.ts';
 import type {
-  Admit,
   Budget,
   CacheNode,
   CopyAnswer,
@@ -26,6 +25,7 @@ import type {
   LeaseAnswer,
   LeaseAsk,
   Life,
+  NodeHost,
   NodeListener,
   NodeState,
   NodeStats,
@@ -38,9 +38,11 @@ import { NodeClock } from './node-clock.ts';
 import { keysOf, type NodeKeys } from './node-keys.ts';
 import { Outbox } from './outbox.ts';
 import { PushChannel } from './push.ts';
+import { runScript } from './question.ts';
 import { RedisLockNode } from './redis-lock-node.ts';
 import { Removals } from './removals.ts';
 import { ReplyReader } from './replies.ts';
+import { askReport, readReport, type ServerReport } from './report.ts';
 import {
   COPY,
   DROP,
@@ -50,18 +52,22 @@ import {
   INSTALL,
   LEASE,
   REMOVE,
+  REPLY,
   SEEN_ANY,
   WRITE,
 } from './scripts.ts';
 import { Standing } from './standing.ts';
 import { BREAKER_DEFAULTS, type BreakerTuning, NODE_DEFAULTS, type NodeTuning } from './tuning.ts';
 
+/** What we may be wrong about the clock of a node. */
+const CLOCK_MARGIN_MS = 25;
+
 export interface NodeParts {
   readonly clock: Clock;
   /** Before every key on the node; no braces. */
   readonly namespace: string;
   readonly codec: PayloadCodec;
-  readonly admit: Admit;
+  readonly host: NodeHost;
   readonly listener: NodeListener;
   readonly tuning?: NodeTuning;
   readonly breaker?: BreakerTuning;
@@ -80,6 +86,8 @@ export class RedisNode implements CacheNode {
   readonly #outbox: Outbox;
   readonly #replies: ReplyReader;
   readonly #push: PushChannel;
+  /** How long after it was sent a set may act. */
+  readonly #writeMs: number;
   #closing: Promise<void> | undefined;
 
   constructor(place: Place, parts: NodeParts) {
@@ -95,7 +103,7 @@ export class RedisNode implements CacheNode {
       clock,
       tuning,
       breaker: parts.breaker ?? BREAKER_DEFAULTS,
-      admit: parts.admit,
+      host: parts.host,
       listener,
       keys: this.#keys,
       nodeClock: this.#nodeClock,
@@ -120,6 +128,7 @@ export class RedisNode implements CacheNode {
       standing: this.#standing,
       counters: this.#counters,
     });
+    this.#writeMs = tuning.timeoutMs + CLOCK_MARGIN_MS;
     this.#push = new PushChannel(place, { clock, tuning });
     this.locks = new RedisLockNode({
       keys: this.#keys,
@@ -263,13 +272,23 @@ export class RedisNode implements CacheNode {
     );
   }
 
-  write(
+  async write(
     key: string,
     entry: { payload: Payload; life: Life; fence: string; epoch: number },
   ): Promise<WriteAnswer> {
     const keys = [this.#keys.fence, this.#keys.value(key), this.#keys.lease(key)];
-    const operands = [...keys, entry.fence, ...this.#sealed(entry)];
-    return this.#outbox.script({ script: WRITE, operands }, (reply) => this.#replies.write(reply));
+    const answer = await this.#outbox.ask(
+      (client) => {
+        this.#counters.scripts += 1;
+        const deadline = Math.ceil(this.#nodeClock.now() + this.#writeMs);
+        return runScript(client, WRITE, [...keys, entry.fence, ...this.#sealed(entry), deadline]);
+      },
+      (reply) => (reply === REPLY.late ? undefined : this.#replies.write(reply)),
+    );
+    if (answer !== undefined) return answer;
+    // It answered in time, so its clock is another one than we know.
+    this.#nodeClock.mistrust();
+    throw this.#standing.connection.failures.plain('timeout', 'its clock was set');
   }
 
   // The entry as it stands on the node, and how long it is to be kept there.
@@ -321,18 +340,28 @@ export class RedisNode implements CacheNode {
     return this.#outbox.ask((client) => client.dbsize(), Number);
   }
 
-  greet(): Promise<Greeting> {
+  report(): Promise<ServerReport> {
     return this.#outbox.ask(
+      (client) => askReport(client, this.#clock),
+      (reply) => readReport(reply as [string, number, number]),
+    );
+  }
+
+  greet(): Promise<Greeting> {
+    return this.#outbox.askUnguarded(
       (client) =>
         greetingOf(client, this.#keys, { nodeClock: this.#nodeClock, clock: this.#clock }),
       (reply) => reply as Greeting,
     );
   }
 
-  install(fence: string, document: string): Promise<{ kind: 'installed' } | { kind: 'stale' }> {
-    const operands = [this.#keys.fence, this.#keys.document, fence, document];
-    return this.#outbox.script({ script: INSTALL, operands }, (reply) => ({
-      kind: reply === 1 ? 'installed' : 'stale',
-    }));
+  install(fence: string, document: string): ReturnType<CacheNode['install']> {
+    const { fence: fenceKey, document: documentKey, run } = this.#keys;
+    const { runId } = this.#standing;
+    const operands = [fenceKey, documentKey, run, fence, document, runId, ''];
+    return this.#outbox.askUnguarded(
+      (client) => runScript(client, INSTALL, operands),
+      (reply) => this.#replies.install(reply),
+    );
   }
 }
