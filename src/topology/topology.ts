@@ -119,6 +119,9 @@ export class Topology {
    */
   async open(): Promise<void> {
     await Promise.all(this.#seats.nodes.map((node) => node.open()));
+    // One that came back with what it had waits for the control, which was not there yet.
+    const down = this.#seats.nodes.filter((node) => node.state().state !== 'up');
+    await Promise.all(down.map((node) => node.readmit()));
     await this.#takingUp;
     this.#confirmLater();
     for (const { error } of this.#admittance.refusals) throw error;

@@ -74,6 +74,11 @@ export class SimulatedServer {
     this.locks.wipe();
   }
 
+  /** Another process with all that this one has now, as one that was restored from a snapshot just taken. */
+  restartAsItIs(): void {
+    this.run++;
+  }
+
   /** As if the server had chosen it for eviction. */
   evict(key: string): void {
     this.#values.delete(key);
