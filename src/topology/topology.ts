@@ -22,6 +22,7 @@ import {
   publicAddress,
   type TopologyDocument,
 } from './document.ts';
+import { MissedDeletes, NONE_MISSED } from './missed.ts';
 import { memberOf } from './ring-change.ts';
 import { RingShelf } from './ring-shelf.ts';
 import { placeOf, type Seat, Seats } from './seats.ts';
@@ -43,6 +44,8 @@ export interface TopologyParts {
   readonly control?: string | undefined;
   /** Makes the node of a seat; does not connect it. */
   readonly seat: (seat: Seat, host: NodeHost) => CacheNode;
+  /** Nothing is cached at these nodes, so nothing can be missed. */
+  readonly locksOnly?: true;
   /** Called right after the snapshot was swapped. */
   readonly swapped: (now: Snapshot, adopted: boolean) => void;
 }
@@ -51,6 +54,8 @@ export interface TopologyParts {
 const FRUITLESS_MS = 100;
 
 export class Topology {
+  /** What nodes missed while they were away. */
+  readonly missed: MissedDeletes;
   readonly #parts: TopologyParts;
   readonly #seats: Seats;
   readonly #admittance: Admittance;
@@ -68,6 +73,11 @@ export class Topology {
   private constructor(parts: TopologyParts, seats: readonly Seat[], ring: HashRing) {
     const { clock, control } = parts;
     this.#parts = parts;
+    this.missed = new MissedDeletes(this, {
+      clock,
+      node: (id) => this.#seats.nodes.findLast((node) => node.id === id),
+      learn: (found) => void this.#learn(found),
+    });
     this.#view = new View(clock, () => this.#ringsInForce());
     this.#admittance = new Admittance(this.#admittanceHost());
     this.#seats = new Seats({
@@ -235,6 +245,10 @@ export class Topology {
         // Its nodes are connected already; and the caller is about to be admitted, which others may wait for.
         this.#learn(next);
       },
+      missed: async (id) => {
+        const keepsNothing = this.#parts.locksOnly || id === CONTROL_ID;
+        return keepsNothing ? NONE_MISSED : this.missed.atAdmission(id);
+      },
       heard: (id, { askedAt }) => this.#view.heard(id, askedAt),
     };
   }
@@ -252,6 +266,7 @@ export class Topology {
     if (this.#closed) return;
     this.#confirming = this.#parts.clock.after(CONFIRM_MS, () => {
       for (const node of this.#seats.nodes) void this.#ask(node);
+      if (!this.#parts.locksOnly) this.missed.lookAfter(this.#snapshot.nodes.keys());
       this.#confirmLater();
     });
   }
