@@ -79,6 +79,7 @@ class View {
   readonly #output: Output;
   readonly #fleet: Fleet;
   #before: Sample | undefined;
+  #printed = false;
 
   constructor(cache: RingCache, fleet: Fleet, output: Output) {
     this.#cache = cache;
@@ -103,7 +104,8 @@ class View {
   print(sample: Sample): void {
     const { out, json } = this.#output;
     if (!json) {
-      out.print(...this.lines(sample), '');
+      out.print(...(this.#printed ? [''] : []), ...this.lines(sample));
+      this.#printed = true;
       return;
     }
     const { epoch, state, nodes } = sample;
