@@ -117,8 +117,8 @@ export class LoadTimeoutError extends RingCacheError {
 export class TopologyBusyError extends RingCacheError {
   readonly code = 'RINGCACHE_TOPOLOGY_BUSY';
 
-  constructor(epoch: number) {
-    super(`the ring is being changed already (epoch ${epoch}); wait for that change to be done`);
+  constructor(epoch: number, why = 'is being changed already; wait for that change to be done') {
+    super(`the ring (epoch ${epoch}) ${why}`);
   }
 }
 

@@ -236,6 +236,7 @@ export interface CacheNode {
    * Raises the node to `fence` and leaves a copy of the document; `stale` when it is further
    * already, `unknown` when it has no fence. Since two documents never have the same fence, this
    * is a compare-and-set of the epoch: of two documents made from one, a node takes the first.
+   * Asked even when this process may ask nothing else.
    */
   install(fence: string, document: string): Promise<{ kind: 'installed' } | Fenced>;
   /** Stops using the node until it has been admitted anew; resolves when that succeeded or failed. */

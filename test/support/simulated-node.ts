@@ -184,9 +184,13 @@ export class SimulatedNode implements CacheNode {
   }
 
   async greet(): Promise<Greeting> {
+    this.#checkUp();
+    return this.#greet();
+  }
+
+  #checkUp(): void {
     if (this.closed) throw this.#unavailable('closed');
     if (this.#state !== 'up') throw this.#unavailable('breaker-open');
-    return this.#greet();
   }
 
   async #greet(): Promise<Greeting> {
@@ -195,8 +199,9 @@ export class SimulatedNode implements CacheNode {
     return { ...greeting, askedAt };
   }
 
-  install(fence: string, document: string): ReturnType<CacheNode['install']> {
-    return this.#ask('install', () => this.server.install(fence, document));
+  async install(fence: string, document: string): ReturnType<CacheNode['install']> {
+    this.#checkUp();
+    return this.#exchange('install', () => this.server.install(fence, document));
   }
 
   async close(): Promise<void> {
