@@ -5,7 +5,7 @@ import { FullScreen } from './full-screen.ts';
 import { interruptible, sleep } from './interrupt.ts';
 import { headOf } from './ring.ts';
 import type { Output } from './screen.ts';
-import { escapedJson } from './text.ts';
+import { escapedJson, inOrder } from './text.ts';
 import { frameOf, ratesOf, type Sample } from './top-frame.ts';
 import type { Call, Command } from './usage.ts';
 
@@ -91,7 +91,10 @@ class View {
     const reports = await this.#cache.inspectNodes();
     const at = performance.now();
     const before = this.#before;
-    const nodes = reports.map((report) => ({ ...report, ...ratesOf(report, { at, before }) }));
+    const nodes = inOrder(reports).map((report) => ({
+      ...report,
+      ...ratesOf(report, { at, before }),
+    }));
     const { epoch, state } = this.#cache.topology;
     this.#before = { at, epoch, state, nodes };
     return this.#before;

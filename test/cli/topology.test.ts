@@ -167,6 +167,22 @@ describe('a change that is interrupted', () => {
     expect(await shown()).toMatchObject({ state: 'stable', epoch: 3, change: null });
   });
 
+  test('by Ctrl-C twice is left half way at once', async () => {
+    const cache = await open();
+    const running = await slowChange(cache);
+    // The end of the change waits for it.
+    await nodes[2]!.pause();
+    running.signal('SIGINT');
+    await running.says(/Stopping/);
+    running.signal('SIGINT');
+    expect(await running.ended).toMatchObject({
+      code: 1,
+      stdout: expect.not.stringContaining('Done'),
+    });
+    await nodes[2]!.resume();
+    expect(await shown()).toMatchObject({ state: 'joint', change: { add: ['node-4'] } });
+  });
+
   test('by SIGKILL can be finished by another process, and nothing is lost', async () => {
     const cache = await open();
     const running = await slowChange(cache);
