@@ -34,11 +34,15 @@ import {
   checkChangeOptions,
   type NodeOptions,
   type ResolvedOptions,
+  type RingChangeOptions,
+  resolveChange,
   resolveNode,
   resolveOptions,
 } from './options.ts';
 import { type Plan, planChange } from './ring/plan.ts';
-import { apply, type ChangeOptions, checkChange, type TopologyChange } from './topology/change.ts';
+import type { ChangeOptions, TopologyChange } from './topology/change.ts';
+import { type Recovery, recover } from './topology/recovery.ts';
+import { apply, checkChange } from './topology/ring-change.ts';
 
 /**
  * Connects to the nodes and returns the cache.
@@ -254,22 +258,60 @@ export class RingCache implements KeyedCache, AsyncDisposable {
 
   /** Removes a node while the cache serves; what it has is copied if it answers. Like `addNode`. */
   async removeNode(id: string, options?: ChangeOptions): Promise<TopologyChange> {
+    return this.changeRing({ remove: [id] }, options);
+  }
+
+  /** Adds, removes and re-weighs several nodes at once, or gives some another address. Like `addNode`. */
+  async changeRing(change: RingChangeOptions, options?: ChangeOptions): Promise<TopologyChange> {
     this.#checkOpen();
     checkChangeOptions(options);
-    return this.#rooms.changer.change({ add: [], remove: [id] }, options);
+    return this.#rooms.changer.change(resolveChange(change), options);
+  }
+
+  /**
+   * Finishes a change whose process is gone. Undefined when none is under way.
+   *
+   * @throws TopologyBusyError when this process is making it.
+   */
+  async resumeChange(options?: ChangeOptions): Promise<TopologyChange | undefined> {
+    this.#checkOpen();
+    checkChangeOptions(options);
+    return this.#rooms.changer.resume(options);
+  }
+
+  /**
+   * Takes back the change that is under way, here or elsewhere: the ring before
+   * serves again, with all that was stored since. Undefined when none is. For
+   * whoever made it, `done` rejects with TopologyBusyError.
+   */
+  async abortChange(options?: ChangeOptions): Promise<TopologyChange | undefined> {
+    this.#checkOpen();
+    checkChangeOptions(options);
+    return this.#rooms.changer.abort(options);
+  }
+
+  /**
+   * Lets another node decide about changes of the ring, when the one that did
+   * is lost for good (`topology.control`).
+   *
+   * @param options.control The id of that node; by default the first that answers.
+   * @throws NodeUnavailableError, TopologyConflictError, InvalidOptionError: nothing was changed.
+   */
+  async recoverTopology(options: { control?: string } = {}): Promise<Recovery> {
+    this.#checkOpen();
+    return recover(this.#rooms.topology, options.control);
   }
 
   /** What a change would move, and the shares before and after. Changes nothing. @throws InvalidOptionError */
-  plan(change: { add?: Array<NodeOptions | string>; remove?: string[] }): Plan {
-    const add = (change.add ?? []).map((node, i) => resolveNode(node, `add.${i}`));
-    const wanted = { add, remove: change.remove ?? [] };
+  plan(change: Omit<RingChangeOptions, 'urls'>): Plan {
+    const wanted = resolveChange(change);
     const { document, snapshot } = this.#rooms.topology;
     checkChange(wanted, document);
     return planChange(snapshot.ring, apply(snapshot.ring, wanted));
   }
 
   get topology(): TopologyStatus {
-    return topologyStatusOf(this.#rooms.topology.snapshot);
+    return topologyStatusOf(this.#rooms.topology);
   }
 
   /** The id of the node that owns `key`. @throws InvalidKeyError */

@@ -79,6 +79,7 @@ export type Unavailability =
   | 'refused' // it answered that it cannot serve now (LOADING, READONLY, MISCONF, BUSY)
   | 'configuration' // it answered that we may not (NOAUTH, WRONGPASS, NOPERM) or does not understand
   | 'fenced' // its topology is not the one this process knows
+  | 'unconfirmed' // not asked: too few nodes have told this process of late that its topology is the newest
   | 'closed'; // it was closed by this process
 
 /**

@@ -1,6 +1,7 @@
 /** The public names of ringcache, one by one. */
 
 export type { Explanation, KeyedCache, NamespacedCache } from './cache/namespaced.ts';
+export { recoverTopology } from './cache/recover.ts';
 export type { NodeStatus, Stats, TopologyStatus } from './cache/status.ts';
 export { createCache, type RingCache } from './cache.ts';
 export { type ConfigSource, loadConfig } from './config.ts';
@@ -44,6 +45,7 @@ export type {
   CreateLocksOptions,
   NodeOptions,
   NodeTuningOptions,
+  RingChangeOptions,
 } from './options.ts';
 export type { Move, Plan } from './ring/plan.ts';
 export { HashRing } from './ring/ring.ts';
@@ -52,3 +54,4 @@ export type {
   TopologyChange,
   TopologyChangeResult,
 } from './topology/change.ts';
+export type { Recovery } from './topology/recovery.ts';

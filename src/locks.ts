@@ -84,8 +84,8 @@ function topologyParts(
     confirmed: noop,
   };
   const clock = systemClock;
-  const seat: TopologyParts['seat'] = (place, admit) =>
-    new RedisNode(place, { clock, codec, admit, namespace, listener, tuning, breaker });
+  const seat: TopologyParts['seat'] = (place, host) =>
+    new RedisNode(place, { clock, codec, host, namespace, listener, tuning, breaker });
   return { clock, ring, seat };
 }
 

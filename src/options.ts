@@ -11,8 +11,16 @@ import type { MemoryOptions, MemoryTuning } from './memory/memory.ts';
 import { addressOf } from './node/address.ts';
 import type { Codec } from './node/codec.ts';
 import type { BreakerTuning, NodeTuning } from './node/tuning.ts';
-import { cacheSchema, changeSchema, locksSchema, nodeSchema, parse } from './options/schema.ts';
+import {
+  cacheSchema,
+  changeSchema,
+  locksSchema,
+  nodeSchema,
+  parse,
+  ringChangeSchema,
+} from './options/schema.ts';
 import { NAME, NAME_RULE, RING_DEFAULTS } from './ring/members.ts';
+import type { RingChange } from './topology/ring-change.ts';
 import type { RingTuning, Seat } from './topology/topology.ts';
 
 export interface NodeOptions {
@@ -79,6 +87,12 @@ export interface CacheOptions {
   codec?: 'json' | 'msgpack' | Codec;
   /** Compress encoded values from this many bytes on. Integer, 0 or more. @default false */
   compress?: false | { threshold: number };
+  /**
+   * URL of a Redis server that decides about changes of the ring and keeps the topology document; it
+   * is no cache node. Of a fleet's first start: later the document says who decides. The same for all
+   * processes. Without it, the node with the smallest id decides.
+   */
+  control?: string;
   /** Defaults for `cache.locks`. */
   lock?: LocksOptions;
 }
@@ -121,6 +135,7 @@ export interface ResolvedOptions {
   readonly breaker: BreakerTuning;
   readonly codec: 'json' | 'msgpack' | Codec;
   readonly compressFromBytes: number | undefined;
+  readonly control: string | undefined;
   readonly lock: LockSettings;
 }
 
@@ -128,8 +143,9 @@ export interface ResolvedOptions {
 export function resolveOptions(options: CacheOptions): ResolvedOptions {
   const given = parse(cacheSchema, options);
   const { memory, load } = given;
+  const seats = checkSeats(given.nodes);
   return {
-    seats: checkSeats(given.nodes),
+    seats,
     ...nodeTuning(given),
     namespace: given.namespace,
     entry: {
@@ -155,6 +171,7 @@ export function resolveOptions(options: CacheOptions): ResolvedOptions {
     },
     ring: given.ring,
     codec: given.codec,
+    control: checkControl(given.control, seats),
     compressFromBytes: given.compress === false ? undefined : given.compress.threshold,
     lock: locksSettings(given.lock as LocksOptions | undefined, 'lock.'),
   };
@@ -205,7 +222,28 @@ function checkSeats(given: readonly Seat[]): Seat[] {
   return seats;
 }
 
-/** One node, as `addNode` and `plan` take it. @throws InvalidOptionError */
+/** Several changes of the ring that are made in one. */
+export interface RingChangeOptions {
+  add?: ReadonlyArray<NodeOptions | string>;
+  /** Ids of members. */
+  remove?: readonly string[];
+  /** New weights of members, by id. 0.1 to 100. */
+  weights?: Readonly<Record<string, number>>;
+  /** Members that are at another address from now on, by id; the server there is taken as it is. */
+  urls?: Readonly<Record<string, string>>;
+}
+
+/** A change as `changeRing` and `plan` take it. @throws InvalidOptionError */
+export function resolveChange(change: RingChangeOptions): RingChange {
+  const { add, remove, weights, urls } = parse(ringChangeSchema, change, 'change');
+  const readdress = Object.entries(urls).map(([id, url]) => {
+    return checkSeat({ id, url, weight: 1 }, `change.urls.${id}`);
+  });
+  const seats = add.map((seat, i) => checkSeat(seat, `change.add.${i}`));
+  return { add: seats, remove, weights, readdress };
+}
+
+/** One node, as `addNode` takes it. @throws InvalidOptionError */
 export function resolveNode(node: NodeOptions | string, path = 'node'): Seat {
   return checkSeat(parse(nodeSchema, node, path), path);
 }
@@ -227,6 +265,16 @@ function checkSeat(seat: Seat, path: string): Seat {
     );
   }
   return { id, url, weight, redis };
+}
+
+/** A server that is a node as well would keep two documents under one name. */
+function checkControl(url: string | undefined, seats: readonly Seat[]): string | undefined {
+  if (url === undefined) return undefined;
+  const control = { id: 'control', url, weight: 1 };
+  addressOf({ ...control, path: 'control' });
+  const node = seats.find((seat) => serverOf(seat) === serverOf(control));
+  if (node === undefined) return url;
+  throw new InvalidOptionError('control', `another server than that of ${node.id}`, url);
 }
 
 /** Two names for one server would store, and delete, behind each other's back. */

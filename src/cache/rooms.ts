@@ -56,9 +56,9 @@ export async function joinRooms(
       events.emit('invalidation:confirmed', { key, node });
     },
   };
-  const seat: TopologyParts['seat'] = (place, admit) => {
+  const seat: TopologyParts['seat'] = (place, host) => {
     const { namespace, node: tuning, breaker } = options;
-    return new RedisNode(place, { clock, codec, admit, namespace, listener, tuning, breaker });
+    return new RedisNode(place, { clock, codec, host, namespace, listener, tuning, breaker });
   };
   const swapped: TopologyParts['swapped'] = (snapshot, adopted) => {
     locks.follow();
@@ -69,8 +69,9 @@ export async function joinRooms(
       nodes: [...snapshot.ring.ids],
     });
   };
-  const { ring } = options;
-  const topology = await Topology.create(options.seats, { clock, ring, seat, swapped });
+  const { ring, control } = options;
+  const parts = { clock, ring, control, seat, swapped };
+  const topology = await Topology.create(options.seats, parts);
   const encode = (value: unknown) => codec.encode(value);
   const shared = { clock, topology, memory, counters, encode, tuning: options.load };
   const loading = joinLoading(shared, options, events);

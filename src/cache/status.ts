@@ -1,7 +1,9 @@
 /** What a cache says of itself: the ring, the numbers, and where one key stands. */
 import type { CacheCounters, LatencySummary, LockStats } from '../metrics/metrics.ts';
 import type { NodeStats } from '../node/node.ts';
+import type { HashRing } from '../ring/ring.ts';
 import type { Snapshot } from '../topology/snapshot.ts';
+import type { Topology } from '../topology/topology.ts';
 import type { Explanation } from './namespaced.ts';
 import type { Rooms } from './rooms.ts';
 
@@ -19,6 +21,14 @@ export interface TopologyStatus {
   /** `joint` while a change is under way. */
   readonly state: 'stable' | 'joint';
   readonly fingerprint: string;
+  /** The id of the node that decides about changes; `@control` for a server of its own. */
+  readonly control: string;
+  /** While a change is under way: the ids of the nodes that join, leave, or weigh something else. */
+  readonly change?: {
+    readonly add: string[];
+    readonly remove: string[];
+    readonly weights: string[];
+  };
   readonly nodes: NodeStatus[];
 }
 
@@ -38,11 +48,13 @@ export interface Stats extends Readonly<Omit<CacheCounters, 'loadLatency'>> {
   readonly nodes: Readonly<Record<string, NodeStats & NodeStatus>>;
 }
 
-export function topologyStatusOf(snapshot: Snapshot): TopologyStatus {
+export function topologyStatusOf({ snapshot, document }: Topology): TopologyStatus {
   return {
     epoch: snapshot.epoch,
     state: snapshot.state,
     fingerprint: snapshot.ring.fingerprint,
+    control: document.control.id,
+    ...(snapshot.source && { change: difference(snapshot.source, snapshot.ring) }),
     nodes: statusOf(snapshot),
   };
 }
@@ -104,4 +116,14 @@ function statusOf(snapshot: Snapshot): NodeStatus[] {
     share: shares[node.id] ?? 0,
     ...node.state(),
   }));
+}
+
+function difference(from: HashRing, to: HashRing): NonNullable<TopologyStatus['change']> {
+  const before = new Map(from.ids.map((id, i) => [id, from.weights[i]]));
+  const after = new Map(to.ids.map((id, i) => [id, to.weights[i]]));
+  return {
+    add: to.ids.filter((id) => !before.has(id)),
+    remove: from.ids.filter((id) => !after.has(id)),
+    weights: to.ids.filter((id) => before.has(id) && before.get(id) !== after.get(id)),
+  };
 }

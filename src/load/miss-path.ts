@@ -202,6 +202,7 @@ export class MissPath {
   async #fill(flight: Flight, entry: Filling): Promise<void> {
     const { clock, counters, topology } = this.#parts;
     const { token, payload, life, value } = entry;
+    const leasedIn = { stamp: flight.snapshot.epoch };
     for (let round = 0; round < SETTLE_ROUNDS; round++) {
       const { snapshot, owner, key, budget } = flight;
       const { fence, epoch } = snapshot;
@@ -220,10 +221,12 @@ export class MissPath {
         if (!(error instanceof NodeUnavailableError)) throw error;
         break;
       }
-      // The ring has changed meanwhile; the lease counts as long as the owner is the same.
+      // The ring has changed meanwhile. The lease counts if an entry of its age would: a node that
+      // lost the key and got it back still has the lease, and has seen none of the deletes in between.
       await topology.refresh(snapshot);
-      if (topology.snapshot.owner(flight.hash) !== owner) break;
-      flight.snapshot = topology.snapshot;
+      const now = topology.snapshot;
+      if (now.owner(flight.hash) !== owner || !now.believes(leasedIn, flight.hash)) break;
+      flight.snapshot = now;
     }
     // Not stored, or nobody knows: others need not wait for the lease to run out.
     flight.owner.dropLease(flight.key, token).catch(() => {});

@@ -110,14 +110,24 @@ export class AdmissionProcedure {
       // Another server may have answered the connection meanwhile: greet it.
       if (host.generation() !== generation) continue;
       const installed = await this.#ask(budgetMs, async (client) => {
-        const { fence, document } = host.keys;
+        const { fence, document, run } = host.keys;
+        const operands = [
+          fence,
+          document,
+          run,
+          decision.fence,
+          decision.document,
+          greeting.runId,
+          '1',
+        ];
         const [answer] = await Promise.all([
-          runScript(client, INSTALL, [fence, document, decision.fence, decision.document]),
+          runScript(client, INSTALL, operands),
           loadScripts(client, [...SCRIPTS, ...LOCK_SCRIPTS]),
         ]);
         return answer;
       });
       if (installed !== 1) continue;
+      decision.accepted?.();
       await host.removals.replay((keys) =>
         this.#ask(budgetMs, (client) => removeKeys(client, host.keys, keys)),
       );
@@ -163,13 +173,15 @@ export async function greetingOf(
   { nodeClock, clock }: { nodeClock: NodeClock; clock: Clock },
 ): Promise<Greeting> {
   const sentAt = clock.now();
-  const [info, [fence, document]] = await Promise.all([
+  const [info, [fence, document, servedRun]] = await Promise.all([
     client.info('server'),
-    client.mget(keys.fence, keys.document) as Promise<(string | null | undefined)[]>,
+    client.mget(keys.fence, keys.document, keys.run) as Promise<(string | null | undefined)[]>,
     client.time().then((time) => nodeClock.sample(sentAt, time)),
   ]);
   return {
+    askedAt: sentAt,
     runId: /^run_id:(\w+)/m.exec(info)?.[1] ?? '',
+    servedRun: servedRun ?? undefined,
     fence: fence ?? undefined,
     document: document ?? undefined,
   };

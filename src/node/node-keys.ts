@@ -3,6 +3,8 @@
 export interface NodeKeys {
   readonly fence: string;
   readonly document: string;
+  /** The run id of the server under which its data was last admitted. */
+  readonly run: string;
   value(key: string): string;
   lease(key: string): string;
   /** Whether this node grants locks. */
@@ -24,6 +26,7 @@ export function keysOf(namespace: string): NodeKeys {
   return {
     fence: `${namespace}:e`,
     document: `${namespace}:t`,
+    run: `${namespace}:r`,
     value: (key) => valuePrefix + key,
     lease: (key) => leasePrefix + key,
     gate: `${locks}g`,

@@ -114,8 +114,12 @@ export interface Inspection {
 
 /** What a node says of itself when a connection to it stands. */
 export interface Greeting {
+  /** When it was asked, in the time of this process. */
+  readonly askedAt: number;
   /** Changes whenever the server process was restarted. */
   readonly runId: string;
+  /** The run id under which its data was admitted: another one, when it came back with what it had before. */
+  readonly servedRun: string | undefined;
   /** What it has as its epoch; undefined when it has none. */
   readonly fence: string | undefined;
   /** Its copy of the topology document. */
@@ -124,7 +128,13 @@ export interface Greeting {
 
 /** What a node is to be told before it is used. */
 export type Admission =
-  | { readonly kind: 'install'; readonly fence: string; readonly document: string }
+  | {
+      readonly kind: 'install';
+      readonly fence: string;
+      readonly document: string;
+      /** Called as soon as the node has taken them. */
+      readonly accepted?: () => void;
+    }
   | { readonly kind: 'reject'; readonly reason: Error };
 
 /**
@@ -132,6 +142,13 @@ export type Admission =
  * epoch it is used. Asked again until an `install` finds the node unchanged.
  */
 export type Admit = (node: string, greeting: Greeting) => Admission | Promise<Admission>;
+
+/** What a node asks of those who know about all of them. */
+export interface NodeHost {
+  readonly admit: Admit;
+  /** Whether the topology that this process knows may be used still. */
+  readonly trusted: () => boolean;
+}
 
 export interface NodeState {
   readonly state: 'up' | 'down' | 'connecting';
@@ -210,10 +227,14 @@ export interface CacheNode {
   scan(cursor: string, count: number): Promise<{ cursor: string; keys: string[] }>;
   /** How many keys the server's database holds, of every namespace: an upper bound for `scan`. */
   size(): Promise<number>;
-  /** The greeting of a node in use: its epoch and document now. */
+  /** The greeting of a node in use: its epoch and document now. Asked even when this process may ask nothing else. */
   greet(): Promise<Greeting>;
-  /** Raises the node to `fence` and leaves a copy of the document; `stale` when it is further already. */
-  install(fence: string, document: string): Promise<{ kind: 'installed' } | { kind: 'stale' }>;
+  /**
+   * Raises the node to `fence` and leaves a copy of the document; `stale` when it is further
+   * already, `unknown` when it has no fence. Since two documents never have the same fence, this
+   * is a compare-and-set of the epoch: of two documents made from one, a node takes the first.
+   */
+  install(fence: string, document: string): Promise<{ kind: 'installed' } | Fenced>;
   /** Stops using the node until it has been admitted anew; resolves when that succeeded or failed. */
   readmit(): Promise<void>;
 

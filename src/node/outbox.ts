@@ -97,10 +97,31 @@ export class Outbox {
     read: (reply: unknown) => T,
     budget?: Budget,
   ): Promise<T> {
+    return this.#queue(this.#question(ask, read, budget));
+  }
+
+  /** The same, whether or not the topology of this process is confirmed. */
+  askUnguarded<T>(
+    ask: (client: Client) => Promise<unknown>,
+    read: (reply: unknown) => T,
+  ): Promise<T> {
+    const question = this.#question(ask, read);
+    question.unguarded = true;
+    return this.#queue(question);
+  }
+
+  #question<T>(
+    ask: (client: Client) => Promise<unknown>,
+    read: (reply: unknown) => T,
+    budget?: Budget,
+  ): Question<T> {
     const { clock, failures } = this.#turns;
     const late = (): NodeUnavailableError =>
       failures.plain('timeout', 'the time for this read is over');
-    const question = new Question(ask, read, budget && { clock, budget, late });
+    return new Question(ask, read, budget && { clock, budget, late });
+  }
+
+  #queue<T>(question: Question<T>): Promise<T> {
     this.#questions.push(question);
     if (!this.#flushing) this.#schedule();
     return question.answer;
@@ -154,6 +175,7 @@ export class Outbox {
       this.#refuse(requests, refusal);
       return [];
     }
+    if (!this.#standing.trusted) return this.#unguarded(requests);
     const room = Math.max(0, this.#maxInFlight - this.inFlight);
     if (requests.length > room) {
       const detail = `${this.inFlight} requests are unanswered`;
@@ -161,6 +183,15 @@ export class Outbox {
       this.#refuse(requests.splice(room), overloaded);
     }
     return requests;
+  }
+
+  #unguarded(requests: Request[]): Request[] {
+    const unconfirmed = this.#turns.failures.plain('unconfirmed');
+    this.#refuse(
+      requests.filter(({ unguarded }) => unguarded !== true),
+      unconfirmed,
+    );
+    return requests.filter(({ unguarded }) => unguarded === true);
   }
 
   #refuse(requests: Request[], error: NodeUnavailableError): void {

@@ -41,6 +41,7 @@ export interface Allowance {
 
 export class Question<T> implements Request {
   readonly answer: Promise<T>;
+  unguarded = false;
   readonly #ask: (client: Client) => Promise<unknown>;
   readonly #read: (reply: unknown) => T;
   readonly #resolve: (answer: T) => void;

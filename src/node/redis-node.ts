@@ -16,7 +16,6 @@ import { EpochMemo, type ReadHost } from './batch.ts';
 import type { PayloadCodec } from './codec.ts';
 import { identityOf, writeEntry } from './entry.ts';
 import type {
-  Admit,
   Budget,
   CacheNode,
   CopyAnswer,
@@ -26,6 +25,7 @@ import type {
   LeaseAnswer,
   LeaseAsk,
   Life,
+  NodeHost,
   NodeListener,
   NodeState,
   NodeStats,
@@ -61,7 +61,7 @@ export interface NodeParts {
   /** Before every key on the node; no braces. */
   readonly namespace: string;
   readonly codec: PayloadCodec;
-  readonly admit: Admit;
+  readonly host: NodeHost;
   readonly listener: NodeListener;
   readonly tuning?: NodeTuning;
   readonly breaker?: BreakerTuning;
@@ -95,7 +95,7 @@ export class RedisNode implements CacheNode {
       clock,
       tuning,
       breaker: parts.breaker ?? BREAKER_DEFAULTS,
-      admit: parts.admit,
+      host: parts.host,
       listener,
       keys: this.#keys,
       nodeClock: this.#nodeClock,
@@ -322,17 +322,19 @@ export class RedisNode implements CacheNode {
   }
 
   greet(): Promise<Greeting> {
-    return this.#outbox.ask(
+    return this.#outbox.askUnguarded(
       (client) =>
         greetingOf(client, this.#keys, { nodeClock: this.#nodeClock, clock: this.#clock }),
       (reply) => reply as Greeting,
     );
   }
 
-  install(fence: string, document: string): Promise<{ kind: 'installed' } | { kind: 'stale' }> {
-    const operands = [this.#keys.fence, this.#keys.document, fence, document];
-    return this.#outbox.script({ script: INSTALL, operands }, (reply) => ({
-      kind: reply === 1 ? 'installed' : 'stale',
-    }));
+  install(fence: string, document: string): ReturnType<CacheNode['install']> {
+    const { fence: fenceKey, document: documentKey, run } = this.#keys;
+    const { runId } = this.#standing;
+    const operands = [fenceKey, documentKey, run, fence, document, runId, ''];
+    return this.#outbox.script({ script: INSTALL, operands }, (reply) =>
+      this.#replies.install(reply),
+    );
   }
 }

@@ -48,6 +48,10 @@ export class ReplyReader {
     return fenced(reply) ?? { kind: 'removed', existed: reply === 1 };
   }
 
+  install(reply: unknown): { kind: 'installed' } | Fenced {
+    return fenced(reply) ?? { kind: 'installed' };
+  }
+
   copy(reply: unknown): CopyAnswer {
     if (!Array.isArray(reply)) return fenced(reply) ?? { kind: 'none' };
     const [entry, leftMs] = reply as [Buffer, number];

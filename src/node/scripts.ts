@@ -134,14 +134,19 @@ export const INSPECT = script(
   `return {redis.call('GET', KEYS[1]), redis.call('PTTL', KEYS[1]), redis.call('PTTL', KEYS[2])}`,
 );
 
-/** fence document · fence document → 1 installed | stale. The DEL first: see above. */
+/**
+ * fence document run · fence document run first → 1 installed | stale | unknown. The DEL first: see above.
+ * A node without a fence is given one only by whoever admits it, which asks the others before.
+ */
 export const INSTALL = script(
-  2,
+  3,
   `local fence = redis.call('GET', KEYS[1])
+if not fence and ARGV[4] ~= '1' then return ${REPLY.unknown} end
 if fence and fence ~= ARGV[1] and string.sub(fence, 1, ${EPOCH_DIGITS}) >= string.sub(ARGV[1], 1, ${EPOCH_DIGITS}) then return ${REPLY.stale} end
 redis.call('DEL', KEYS[2])
 redis.call('SET', KEYS[1], ARGV[1])
 redis.call('SET', KEYS[2], ARGV[2])
+redis.call('SET', KEYS[3], ARGV[3])
 return 1`,
 );
 

@@ -13,7 +13,7 @@ import type { Place } from './address.ts';
 import { AdmissionProcedure } from './admission.ts';
 import { Breaker } from './breaker.ts';
 import { Connection } from './connection.ts';
-import type { Admit, Greeting, NodeListener, NodeState } from './node.ts';
+import type { Greeting, NodeHost, NodeListener, NodeState } from './node.ts';
 import type { NodeClock } from './node-clock.ts';
 import type { NodeKeys } from './node-keys.ts';
 import type { Removals } from './removals.ts';
@@ -26,7 +26,7 @@ export interface StandingParts {
   readonly clock: Clock;
   readonly tuning: NodeTuning;
   readonly breaker: BreakerTuning;
-  readonly admit: Admit;
+  readonly host: NodeHost;
   readonly listener: NodeListener;
   readonly keys: NodeKeys;
   readonly nodeClock: NodeClock;
@@ -53,7 +53,7 @@ export class Standing {
   #problem = '';
 
   constructor(place: Place, parts: StandingParts) {
-    const { clock, tuning, keys, nodeClock, removals, orphans, admit } = parts;
+    const { clock, tuning, keys, nodeClock, removals, orphans, host } = parts;
     this.#id = place.id;
     this.#parts = parts;
     this.connection = new Connection(place, {
@@ -73,7 +73,7 @@ export class Standing {
       id: place.id,
       clock,
       keys,
-      admit,
+      admit: host.admit,
       connection: this.connection,
       nodeClock,
       removals,
@@ -105,6 +105,11 @@ export class Standing {
     if (this.#closed) return this.connection.failures.plain('closed');
     if (this.breaker.closed) return undefined;
     return this.connection.failures.plain('breaker-open', this.#problem);
+  }
+
+  /** Whether it may be asked for more than what it knows of the topology. */
+  get trusted(): boolean {
+    return this.#parts.host.trusted();
   }
 
   /** As `CacheNode.open`. */

@@ -15,6 +15,8 @@ import { type Failures, judge } from './failure.ts';
 export interface Request {
   /** Whether it is written by itself; the others of a turn leave in one piece. */
   readonly large?: boolean;
+  /** Sent though the topology of this process is not confirmed. */
+  readonly unguarded?: boolean;
   /** Sends it. The promise always settles: the client rejects it when the connection is lost. */
   send(client: Client): Promise<unknown>;
   answered(reply: unknown): void;

@@ -219,15 +219,32 @@ export const cacheSchema = group(
       ),
       CACHE_DEFAULTS.compress,
     ),
+    control: v.optional(v.string('a Redis URL')),
     lock: elsewhere,
   },
   'an object of options',
+);
+
+const ids = v.array(v.string('the id of a node'), 'an array of ids');
+
+export const ringChangeSchema = group(
+  {
+    add: v.optional(v.array(nodeSchema, 'an array of nodes'), []),
+    remove: v.optional(ids, []),
+    weights: v.optional(v.record(v.string(), number(0.1, 100), 'an object of weights by id'), {}),
+    urls: v.optional(
+      v.record(v.string(), v.string('a Redis URL'), 'an object of addresses by id'),
+      {},
+    ),
+  },
+  'an object of changes',
 );
 
 export const changeSchema = group(
   {
     warm: v.optional(v.boolean('true or false'), true),
     keysPerSecond: v.optional(number(1, 1_000_000_000)),
+    bytesPerSecond: v.optional(number(1, Number.MAX_SAFE_INTEGER)),
     signal: v.optional(
       v.custom<AbortSignal>((given) => given instanceof AbortSignal, 'an AbortSignal'),
     ),

@@ -1,53 +1,92 @@
-/** How a new document reaches the nodes. */
+/**
+ * How a new document comes into force: one node, the control, accepts it or
+ * another that was made from the same one; then every node is raised to it.
+ */
 import { NodeUnavailableError, TopologyBusyError } from '../errors.ts';
-import { encodeDocument, type TopologyDocument } from './document.ts';
-import { fenceOfDocument, type Topology } from './topology.ts';
+import type { CacheNode } from '../node/node.ts';
+import { encodeDocument, fenceOfDocument, type TopologyDocument } from './document.ts';
+import type { Snapshot } from './snapshot.ts';
+
+/** What announcing needs of the topology. */
+export interface Announcer {
+  readonly snapshot: Snapshot;
+  readonly document: TopologyDocument;
+  /** The node that decides which document comes next. */
+  readonly control: CacheNode | undefined;
+  refresh(outdated: Snapshot): Promise<void>;
+}
+
+/** An answer may be lost: the same document is accepted again. */
+const TRIES = 2;
 
 /**
- * Has the first node that answers accept the document: of two changes begun at
- * once, one is turned away.
+ * Has the control accept a document: of all that are made from the same one,
+ * the first.
  *
+ * @param at Decides in place of the control, when that is lost.
  * @throws TopologyBusyError, NodeUnavailableError
  */
-export async function propose(topology: Topology, document: TopologyDocument): Promise<void> {
-  const { nodes } = topology.snapshot;
-  let failure = new NodeUnavailableError('all', 'connection', 'no node can take the change');
-  for (const id of [...nodes.keys()].sort()) {
-    const node = nodes.get(id);
-    if (node?.state().state !== 'up') continue;
+export async function propose(
+  topology: Announcer,
+  next: TopologyDocument,
+  at: CacheNode | undefined = topology.control,
+): Promise<void> {
+  const { control } = topology.document;
+  let failure = new NodeUnavailableError(control.id, 'closed');
+  for (let left = TRIES; at !== undefined && left > 0; left--) {
     try {
-      const answer = await node.install(fenceOfDocument(document), encodeDocument(document));
+      const answer = await at.install(fenceOfDocument(next), encodeDocument(next));
       if (answer.kind === 'installed') return;
+      if (answer.kind === 'stale') {
+        await topology.refresh(topology.snapshot);
+        throw new TopologyBusyError(topology.document.epoch);
+      }
+      // It was emptied: what is newest is asked of the others before it decides anything.
+      await at.readmit();
     } catch (error) {
       if (!(error instanceof NodeUnavailableError)) throw error;
       failure = error;
-      continue;
     }
-    await topology.refresh(topology.snapshot);
-    throw new TopologyBusyError(topology.document.epoch);
   }
-  throw failure;
+  throw new NodeUnavailableError(
+    control.id,
+    failure.reason,
+    'it decides about changes of the ring, and does not answer; if it is lost, ' +
+      '`ringcache topology recover` lets another node decide',
+    { cause: failure },
+  );
 }
 
 /**
  * Raises every node of the rings in force, and those that have just left: who
- * has not heard still asks them. Resolves to whether all are known to be raised to
- * this document; those that cannot be reached are when they are admitted again.
+ * has not heard still asks them. Resolves to the ids of those that are not known
+ * to be raised to this document; they are when they are admitted again.
  */
-export async function raiseAll(topology: Topology, document: TopologyDocument): Promise<boolean> {
-  const raised = topology.snapshot.lockNodes().map(async (node) => {
-    if (node.state().state !== 'up') return false;
+export async function raiseAll(
+  topology: Announcer,
+  document: TopologyDocument,
+): Promise<Set<string>> {
+  const [fence, text] = [fenceOfDocument(document), encodeDocument(document)];
+  const { control, snapshot } = topology;
+  const nodes = new Set(snapshot.lockNodes());
+  if (control !== undefined) nodes.add(control);
+  const missing = new Set<string>();
+  const raised = Array.from(nodes, async (node) => {
     try {
-      const answer = await node.install(fenceOfDocument(document), encodeDocument(document));
-      if (answer.kind === 'installed') return true;
-      // It is further, and so is this process then. Or it serves another ring of the same epoch
-      // (two changes at once, each accepted by another node): whoever knows that one still uses it.
-      await topology.refresh(topology.snapshot);
-      return false;
+      let answer = await node.install(fence, text);
+      if (answer.kind === 'unknown') {
+        await node.readmit();
+        answer = await node.install(fence, text);
+      }
+      if (answer.kind === 'installed') return;
+      missing.add(node.id);
+      // It is further, and so is this process then.
+      if (answer.kind === 'stale') await topology.refresh(topology.snapshot);
     } catch (error) {
       if (!(error instanceof NodeUnavailableError)) throw error;
-      return false;
+      missing.add(node.id);
     }
   });
-  return (await Promise.all(raised)).every(Boolean);
+  await Promise.all(raised);
+  return missing;
 }

@@ -2,33 +2,46 @@
  * One change of the ring, from the decision to the end: the joint phase, in
  * which the previous owners are still asked, then the new ring alone.
  *
- * The order is what makes it safe. The document is accepted by one node first,
- * so of two changes begun at once one is turned away; then this process takes
- * it up, then every node is raised to it, so that a process which has not
- * heard is turned away wherever it asks; only then are keys moved, and only
- * when all that is done is the previous ring dropped. Ending early costs
- * misses, never a stale read.
+ * The order is what makes it safe. The control accepts the document, so of two
+ * changes begun at once one is turned away; then this process takes it up,
+ * then every node is raised to it, so that a process which has not heard is
+ * turned away wherever it asks; only then are keys moved, and only when all
+ * that is done is the previous ring dropped. Ending early costs misses, never
+ * a stale read. What one process has begun another can finish or take back.
  */
 import { type Clock, pause } from '../clock.ts';
 import {
   ClosedError,
-  InvalidOptionError,
   NodeUnavailableError,
   TopologyBusyError,
+  TopologyConflictError,
 } from '../errors.ts';
+import type { CacheNode } from '../node/node.ts';
 import { planChange } from '../ring/plan.ts';
-import type { HashRing } from '../ring/ring.ts';
-import { propose, raiseAll } from './announce.ts';
+import { propose } from './announce.ts';
+import { Closing } from './closing.ts';
 import { HISTORY_LENGTH, type Member, type TopologyDocument } from './document.ts';
 import type { Gates } from './gates.ts';
 import { type MoveProgress, moveKeys } from './mover.ts';
-import { memberOf, type Seat, type Topology, withEra } from './topology.ts';
+import {
+  apply,
+  checkChange,
+  memberOf,
+  membersAfter,
+  type RingChange,
+  readdressed,
+} from './ring-change.ts';
+import type { Seat } from './seats.ts';
+import { type Change, changed, presentOf, takenBack } from './successors.ts';
+import type { Topology } from './topology.ts';
 
 export interface ChangeOptions {
   /** Copy what changes hands, so that nothing has to be loaded again. @default true */
   warm?: boolean;
   /** Most keys that the background copy moves a second. Number, 1 or more. @default 10000 */
   keysPerSecond?: number;
+  /** Most bytes of values that the background copy moves a second. Number, 1 or more. @default 50000000 */
+  bytesPerSecond?: number;
   /**
    * Aborted before the new ring serves: the change is not made. Aborted later:
    * the background copy ends, and the change is completed without it.
@@ -38,7 +51,11 @@ export interface ChangeOptions {
   onProgress?(progress: Readonly<MoveProgress>): void;
 }
 
-export const CHANGE_DEFAULTS = { warm: true, keysPerSecond: 10_000 } as const;
+export const CHANGE_DEFAULTS = {
+  warm: true,
+  keysPerSecond: 10_000,
+  bytesPerSecond: 50_000_000,
+} as const;
 
 /** A change that serves already. */
 export interface TopologyChange {
@@ -58,15 +75,28 @@ export interface TopologyChangeResult {
   readonly durationMs: number;
 }
 
-export interface RingChange {
-  readonly add: readonly Seat[];
-  readonly remove: readonly string[];
-}
-
 /** For what a change has left to do when its process ends: three rounds to all nodes. */
 const END_MS = 400;
+/** A floor may be raised between the plan and the proposal. */
+const ROUNDS = 3;
 
 const noop = (): void => undefined;
+
+interface Wanted {
+  readonly change: RingChange;
+  readonly options: ChangeOptions;
+  readonly epoch: number;
+  readonly invited: ReadonlyMap<string, CacheNode>;
+  readonly replaced: ReadonlySet<string>;
+}
+
+interface Begun {
+  readonly closing: Closing;
+  readonly epoch: number;
+  readonly startedAt: number;
+  readonly movedShare: number;
+  readonly options: ChangeOptions;
+}
 
 export class TopologyChanger {
   readonly #topology: Topology;
@@ -96,23 +126,56 @@ export class TopologyChanger {
     // A ring that counts for locks must not be forgotten.
     const forgotten = from.history.at(HISTORY_LENGTH - 2)?.since ?? 0;
     if (forgotten > from.locks.since) throw new TopologyBusyError(from.epoch);
-    options.signal?.throwIfAborted();
-    this.#busy = true;
-    const ends = this.#ending.signal;
-    const signal = options.signal === undefined ? ends : AbortSignal.any([ends, options.signal]);
-    const begun = this.#begin(from, change, { ...options, signal });
-    this.#underWay = begun.then(({ done }) => done).then(noop, noop);
-    try {
-      return await begun;
-    } catch (error) {
-      this.#busy = false;
-      throw error;
+    return this.#run(options, (all) => this.#begin(change, all));
+  }
+
+  /** Finishes a change whose process is gone; undefined when none is under way. */
+  async resume(options: ChangeOptions = {}): Promise<TopologyChange | undefined> {
+    const { document, snapshot } = this.#topology;
+    if (this.#busy) throw new TopologyBusyError(document.epoch);
+    if (document.source === null || snapshot.source === undefined) return undefined;
+    const { movedShare } = planChange(snapshot.source, snapshot.ring);
+    const startedAt = this.#clock.now();
+    const closing = new Closing(this.#topology, this.#clock, document);
+    const { epoch } = document;
+    return this.#run(options, async (all) => {
+      await closing.raise(document);
+      return { closing, epoch, startedAt, movedShare, options: all };
+    });
+  }
+
+  /**
+   * Takes back a change that is under way, here or elsewhere: what has moved
+   * moves back. Undefined when none is.
+   */
+  async abort(options: ChangeOptions = {}): Promise<TopologyChange | undefined> {
+    const startedAt = this.#clock.now();
+    for (let round = 1; ; round++) {
+      const { document, snapshot } = this.#topology;
+      const { source } = snapshot;
+      if (document.source === null || source === undefined) return undefined;
+      const back = takenBack(document, source.fingerprint);
+      try {
+        await propose(this.#topology, back);
+      } catch (error) {
+        if (!(error instanceof TopologyBusyError) || round === ROUNDS) throw error;
+        continue;
+      }
+      // Also ends the change that this process was making: it finds itself overtaken.
+      await this.#topology.takeUp(back);
+      await this.#underWay;
+      const { movedShare } = planChange(snapshot.ring, source);
+      return this.#run(options, async (all) => {
+        const closing = new Closing(this.#topology, this.#clock, back);
+        await closing.raise(back);
+        return { closing, epoch: back.epoch, startedAt, movedShare, options: all };
+      });
     }
   }
 
   /**
    * Completes the change under way without copying the rest: nobody else goes
-   * on with it, and no other can be made before it is complete. Bounded.
+   * on with it by itself, and no other can be made before it is complete. Bounded.
    */
   async end(): Promise<void> {
     this.#ending.abort(new ClosedError());
@@ -121,143 +184,189 @@ export class TopologyChanger {
     enough.abort();
   }
 
-  async #begin(
-    from: TopologyDocument,
-    change: RingChange,
+  async #run(
     options: ChangeOptions,
+    begin: (options: ChangeOptions) => Promise<Begun>,
   ): Promise<TopologyChange> {
+    options.signal?.throwIfAborted();
+    this.#busy = true;
+    const ends = this.#ending.signal;
+    const signal = options.signal === undefined ? ends : AbortSignal.any([ends, options.signal]);
+    const begun = begin({ ...options, signal });
+    const done = begun.then((change) => this.#finish(change));
+    const over = (): void => {
+      this.#busy = false;
+    };
+    // Whoever does not wait for it need not handle it either.
+    this.#underWay = done.then(over, over);
+    const { epoch, movedShare } = await begun;
+    return { epoch, movedShare, done };
+  }
+
+  async #begin(change: RingChange, options: ChangeOptions): Promise<Begun> {
     const startedAt = this.#clock.now();
-    const { ring: before } = this.#topology.snapshot;
+    const epoch = this.#topology.document.epoch + 1;
+    const invited = new Map<string, CacheNode>();
+    const joining = this.#joining(change, epoch);
     try {
-      for (const seat of change.add) await this.#invite(seat);
-      const members = [
-        ...from.members.filter(({ id }) => !change.remove.includes(id)),
-        ...change.add.map(memberOf),
-      ];
-      const after = apply(before, change);
-      const joint = this.#jointDocument(from, members, { change, after, options });
-      // From here on it cannot be taken back.
-      options.signal?.throwIfAborted();
-      await propose(this.#topology, joint);
-      // With no source to go to first, what is set at the new owner has to be
-      // out of date nowhere from the first moment on.
-      if (joint.source === null) await raiseAll(this.#topology, joint);
-      await this.#topology.takeUp(joint);
-      await raiseAll(this.#topology, joint);
-      const { movedShare } = planChange(before, after);
-      const done = this.#finish(joint, { startedAt, options });
-      // Whoever does not wait for it need not handle it either.
-      done.catch(() => {});
-      return { epoch: joint.epoch, movedShare, done };
+      for (const [member, seat] of joining) invited.set(seat.id, await this.#invite(member, seat));
+      const replaced = await this.#replaced(change, invited);
+      const { ring: before } = this.#topology.snapshot;
+      const document = await this.#decide({ change, options, epoch, invited, replaced });
+      await this.#topology.takeUp(document);
+      const closing = new Closing(this.#topology, this.#clock, document);
+      await closing.raise(document);
+      const { movedShare } = planChange(before, apply(before, change));
+      return { closing, epoch: document.epoch, startedAt, movedShare, options };
     } catch (error) {
-      for (const { id } of change.add) await this.#topology.dismiss(id);
+      for (const [member] of joining) await this.#topology.dismiss(member);
       throw error;
     }
   }
 
-  async #invite(seat: Seat): Promise<void> {
+  /**
+   * The members that are another server at their new address.
+   *
+   * @throws TopologyConflictError when one still answers at its present address: processes
+   *   that have not heard would go on using it, behind the back of those that have.
+   */
+  async #replaced(
+    { readdress = [] }: RingChange,
+    invited: ReadonlyMap<string, CacheNode>,
+  ): Promise<Set<string>> {
+    const replaced = new Set<string>();
+    for (const { id } of readdress) {
+      const present = this.#topology.snapshot.nodes.get(id);
+      const runs = await Promise.all([runIdOf(present), runIdOf(invited.get(id))]);
+      const [runHere, runThere] = runs;
+      if (runHere === runThere) continue;
+      if (runHere !== undefined) {
+        const why =
+          'still answers at its present address, and is another server there: stop that one first, or ' +
+          'add the new one under another id and remove this one, which copies what it has';
+        throw new TopologyConflictError(id, why);
+      }
+      replaced.add(id);
+    }
+    return replaced;
+  }
+
+  #joining({ add, readdress = [] }: RingChange, epoch: number): [Member, Seat][] {
+    const { members } = this.#topology.document;
+    return [
+      ...add.map((seat): [Member, Seat] => [memberOf(seat), seat]),
+      ...readdress.flatMap((seat): [Member, Seat][] => {
+        const member = members.find(({ id }) => id === seat.id);
+        return member === undefined ? [] : [[readdressed(member, seat, epoch), seat]];
+      }),
+    ];
+  }
+
+  async #invite(member: Member, seat: Seat): Promise<CacheNode> {
     const { leaving } = this.#topology.document.locks;
-    const node = await this.#topology.invite(seat);
+    const node = await this.#topology.invite(member, seat);
     if (node.state().state === 'up') {
       // One that has just left may have granted locks that count still.
       if (!leaving.some(({ id }) => id === seat.id)) await this.#gates.welcome(node);
-      return;
+      return node;
     }
     throw (
-      this.#topology.refusalOf(seat.id) ??
+      this.#topology.refusalOf(member) ??
       new NodeUnavailableError(seat.id, 'connection', 'it cannot join the ring')
     );
   }
 
-  #jointDocument(
-    from: TopologyDocument,
-    members: readonly Member[],
-    to: { change: RingChange; after: HashRing; options: ChangeOptions },
-  ): TopologyDocument {
-    const { nodes } = this.#topology.snapshot;
-    // A node that is gone cannot be asked for what it had: its keys are
-    // loaded and stored at once, instead of being loaded unstored until the end.
-    const leavesAlive = to.change.remove.every((id) => nodes.get(id)?.state().state === 'up');
-    const warm = (to.options.warm ?? CHANGE_DEFAULTS.warm) && leavesAlive;
-    const epoch = from.epoch + 1;
+  /** Has the control accept the change; made anew from whatever else was accepted meanwhile. */
+  async #decide(wanted: Wanted): Promise<TopologyDocument> {
+    const { change, options, invited } = wanted;
+    const { since } = presentOf(this.#topology.document);
+    for (let round = 1; ; round++) {
+      const { document: from, control } = this.#topology;
+      if (from.source !== null || presentOf(from).since !== since) {
+        throw new TopologyBusyError(from.epoch);
+      }
+      const next = changed(from, this.#changeFrom(from, wanted));
+      this.#checkReachable(from, next);
+      // From here on it cannot be taken back.
+      options.signal?.throwIfAborted();
+      try {
+        const isReplaced = change.remove.includes(from.control.id) || invited.has(from.control.id);
+        const isLost = control?.state().state !== 'up';
+        await propose(
+          this.#topology,
+          next,
+          isLost && isReplaced ? this.#heir(next, invited) : control,
+        );
+        return next;
+      } catch (error) {
+        if (!(error instanceof TopologyBusyError) || round === ROUNDS) throw error;
+      }
+    }
+  }
+
+  /** Who decides from the next document on: it decides about that one already when the one before is lost. */
+  #heir(next: TopologyDocument, invited: ReadonlyMap<string, CacheNode>): CacheNode | undefined {
+    const { id } = next.control;
+    return invited.get(id) ?? this.#topology.snapshot.nodes.get(id);
+  }
+
+  #changeFrom(from: TopologyDocument, { change, epoch, replaced }: Wanted): Change {
+    const { nodes, ring } = this.#topology.snapshot;
+    const lost = change.remove.filter((id) => nodes.get(id)?.state().state !== 'up');
     return {
-      ...from,
-      epoch,
-      fingerprint: to.after.fingerprint,
-      members,
-      source: warm ? from.members : null,
-      locks: { ...from.locks, leaving: leavingWith(from, members), sealed: false },
-      history: withEra(from, epoch, members),
+      members: membersAfter(change, from.members, epoch),
+      fingerprint: apply(ring, change).fingerprint,
+      lost: new Set(lost),
+      replaced,
     };
   }
 
-  async #finish(
-    joint: TopologyDocument,
-    from: { startedAt: number; options: ChangeOptions },
-  ): Promise<TopologyChangeResult> {
-    const { startedAt, options } = from;
+  /** Whoever hears from half of the nodes trusts them: so many must not be left out. */
+  #checkReachable(from: TopologyDocument, next: TopologyDocument): void {
+    const { nodes } = this.#topology.snapshot;
+    const staying = new Set(next.members.map(({ id, readdressed: at }) => `${id} ${at}`));
+    const silent = from.members.filter(
+      ({ id, readdressed: at }) =>
+        staying.has(`${id} ${at}`) && nodes.get(id)?.state().state !== 'up',
+    );
+    if (silent.length < Math.ceil(from.members.length / 2)) return;
+    const [first] = silent;
+    const ids = silent.map(({ id }) => id).join(', ');
+    throw new NodeUnavailableError(
+      first?.id ?? '',
+      'connection',
+      `the ring cannot be changed while half of its nodes do not answer (${ids}): a process that reaches ` +
+        'only those would not hear of it; wait for them, or remove those that are lost in the same change',
+    );
+  }
+
+  async #finish({ closing, startedAt, options, ...begun }: Begun): Promise<TopologyChangeResult> {
     let moved = { scanned: 0, copied: 0, failed: 0 };
-    let last = joint;
+    let { epoch } = begun;
     try {
-      if (joint.source !== null) {
-        moved = await moveKeys(this.#topology.snapshot, {
+      if (options.warm ?? CHANGE_DEFAULTS.warm) {
+        moved = await moveKeys(this.#topology, {
           clock: this.#clock,
           keysPerSecond: options.keysPerSecond ?? CHANGE_DEFAULTS.keysPerSecond,
+          bytesPerSecond: options.bytesPerSecond ?? CHANGE_DEFAULTS.bytesPerSecond,
+          lost: closing.lost,
           signal: options.signal,
-          onProgress: options.onProgress?.bind(options) ?? (() => {}),
+          onProgress: options.onProgress?.bind(options) ?? noop,
         });
       }
     } finally {
-      if (joint.source !== null) {
-        // Every node is known to be raised before the previous ring is dropped.
-        const sealed = await raiseAll(this.#topology, joint);
-        const locks = { ...joint.locks, sealed };
-        const stable = { ...joint, epoch: joint.epoch + 1, source: null, locks };
-        last = stable;
-        await this.#topology.takeUp(stable);
-        await raiseAll(this.#topology, stable);
-      }
-      this.#busy = false;
+      ({ epoch } = await closing.close(this.#ending.signal));
     }
-    const { scanned, copied, failed } = moved;
-    return {
-      epoch: last.epoch,
-      scanned,
-      copied,
-      failed,
-      durationMs: this.#clock.now() - startedAt,
-    };
+    return { epoch, ...moved, durationMs: this.#clock.now() - startedAt };
   }
 }
 
-/** Nodes that locks may be on though they are no members: those that leave, and those that left shortly before. */
-function leavingWith(from: TopologyDocument, members: readonly Member[]): Member[] {
-  const staying = new Set(members.map(({ id }) => id));
-  return [...from.locks.leaving, ...from.members].filter(({ id }) => !staying.has(id));
-}
-
-/** @throws InvalidOptionError */
-export function checkChange(change: RingChange, from: Pick<TopologyDocument, 'members'>): void {
-  const known = new Set(from.members.map(({ id }) => id));
-  for (const { id } of change.add) {
-    if (known.has(id)) throw new InvalidOptionError('id', 'one that is not in the ring yet', id);
-    known.add(id);
+/** Undefined when it does not answer. */
+async function runIdOf(node: CacheNode | undefined): Promise<string | undefined> {
+  try {
+    return (await node?.greet())?.runId;
+  } catch (error) {
+    if (error instanceof NodeUnavailableError) return undefined;
+    throw error;
   }
-  for (const id of change.remove) {
-    if (!known.delete(id)) {
-      const members = from.members.map((member) => member.id).join(', ');
-      throw new InvalidOptionError('id', `one of the ring's nodes (${members})`, id);
-    }
-  }
-  if (known.size === 0) {
-    throw new InvalidOptionError('id', 'not the last node of the ring', change.remove[0]);
-  }
-}
-
-/** The ring after a change. */
-export function apply(ring: HashRing, change: Pick<RingChange, 'add' | 'remove'>): HashRing {
-  let next = ring;
-  for (const { id, weight } of change.add) next = next.with({ id, weight });
-  for (const id of change.remove) next = next.without(id);
-  return next;
 }

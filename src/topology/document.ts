@@ -6,20 +6,31 @@
  * news there. It holds addresses but no credentials: whoever adopts it uses
  * its own.
  */
+import { createHash } from 'node:crypto';
 import { hideCredentials } from '../errors.ts';
 import { addressOf } from '../node/address.ts';
-import { checkMembers } from '../ring/members.ts';
+import { fenceOf } from '../node/fence.ts';
+import { checkMembers, checkSettings, type RingSettings } from '../ring/members.ts';
 
 export interface Member {
   readonly id: string;
   /** Without user and password. */
   readonly url: string;
   readonly weight: number;
+  /** The epoch in which it was given this address: every process goes there, whatever it was started with. */
+  readonly readdressed?: number;
+  /** Of one that has left: nobody can reach it, so nobody waits for it. */
+  readonly lost?: true;
 }
 
 /** Who owned the keys from an epoch on. */
 export interface Era {
   readonly since: number;
+  /**
+   * The change to it was taken back: its joint phase never ended, so whoever owned a key in the
+   * era before has seen every set and delete of this one too.
+   */
+  readonly takenBack?: true;
   readonly members: readonly { readonly id: string; readonly weight: number }[];
 }
 
@@ -32,7 +43,7 @@ export interface LockEra {
   readonly since: number;
   /** Nodes of those rings that are neither members nor source any more. */
   readonly leaving: readonly Member[];
-  /** Every node of those rings was raised: whoever knows an older ring is turned away everywhere. */
+  /** Nobody uses an older ring any more: every node was raised, or those that were not may not be used. */
   readonly sealed: boolean;
   /**
    * Every number that is granted with a lock from now on is larger, in microseconds since 1970: a
@@ -41,6 +52,17 @@ export interface LockEra {
   readonly floor: number;
 }
 
+/** The node that decides which document comes next. */
+export interface Control {
+  /** A member, or `CONTROL_ID` for a server that is no cache node. */
+  readonly id: string;
+  /** Of a server that is no member; without user and password. */
+  readonly url?: string;
+}
+
+/** The id of a control that is no member: no member can be called so. */
+export const CONTROL_ID = '@control';
+
 export interface TopologyDocument {
   readonly version: 1;
   readonly epoch: number;
@@ -48,11 +70,16 @@ export interface TopologyDocument {
   readonly fingerprint: string;
   /** The fingerprint of the first ring: tells one fleet's nodes from another's. */
   readonly origin: string;
+  readonly control: Control;
+  /** How all rings of the fleet are built. */
+  readonly ring: RingSettings;
   readonly members: readonly Member[];
   /** The members before the change under way; null while the ring is stable. */
   readonly source: readonly Member[] | null;
   /** Entries of a node older than its floor are not believed. */
   readonly floors: Readonly<Record<string, number>>;
+  /** The run of the server for which a floor was raised. */
+  readonly runs: Readonly<Record<string, string>>;
   /** Which rings count for locks. */
   readonly locks: LockEra;
   /** Newest first, at most `HISTORY_LENGTH`. The first is the present ring. */
@@ -64,6 +91,22 @@ export interface TopologyDocument {
  * sixteen changes of the ring outlast any ttl in practice.
  */
 export const HISTORY_LENGTH = 16;
+
+/**
+ * What the nodes compare with theirs: no two documents have the same. Of the
+ * first, which every process makes from its own options, it tells whether
+ * those were the same; of all others, whether they are the same to the letter.
+ */
+export function fenceOfDocument(document: TopologyDocument): string {
+  const { epoch, fingerprint, control } = document;
+  if (epoch > 1) return fenceOf(epoch, digestOf(encodeDocument(document)));
+  if (control.url === undefined) return fenceOf(epoch, fingerprint);
+  return fenceOf(epoch, digestOf(`${fingerprint} ${control.url}`));
+}
+
+function digestOf(text: string): string {
+  return createHash('sha256').update(text).digest('hex').slice(0, 8);
+}
 
 export function encodeDocument(document: TopologyDocument): string {
   return JSON.stringify(document);
@@ -86,7 +129,7 @@ export function parseDocument(text: string | undefined): TopologyDocument | unde
  */
 function isDocument(found: unknown): found is TopologyDocument {
   if (!isRecord(found)) return false;
-  const { version, epoch, fingerprint, origin, members, source, floors, history, locks } = found;
+  const { version, epoch, fingerprint, origin, members, source, history, locks } = found;
   return (
     version === 1 &&
     isEpoch(epoch) &&
@@ -94,11 +137,26 @@ function isDocument(found: unknown): found is TopologyDocument {
     isFingerprint(origin) &&
     isListOf(members, isMember) &&
     (source === null || isListOf(source, isMember)) &&
-    isRecord(floors) &&
-    Object.values(floors).every((floor) => Number.isSafeInteger(floor)) &&
+    hasPlaces(found) &&
     isListOf(history, isEra) &&
     isLockEra(locks) &&
     isHistoryOf(found as unknown as TopologyDocument)
+  );
+}
+
+/** Throws, as does `checkSettings`, for what is no description of a ring. */
+function hasPlaces({ control, ring, floors, runs }: Record<string, unknown>): boolean {
+  return (
+    isRecord(floors) &&
+    Object.values(floors).every((floor) => Number.isSafeInteger(floor)) &&
+    isRecord(runs) &&
+    Object.values(runs).every((run) => typeof run === 'string') &&
+    isRecord(control) &&
+    typeof control['id'] === 'string' &&
+    (control['url'] === undefined || isMember(control)) &&
+    isRecord(ring) &&
+    checkSettings(ring).points === ring['points'] &&
+    checkSettings(ring).placement === ring['placement']
   );
 }
 
@@ -139,6 +197,8 @@ function areSame(one: Era['members'], other: Era['members']): boolean {
 
 function isMember(found: unknown): boolean {
   if (!isRecord(found) || typeof found['url'] !== 'string') return false;
+  if (found['readdressed'] !== undefined && !isEpoch(found['readdressed'])) return false;
+  if (found['lost'] !== undefined && found['lost'] !== true) return false;
   // Throws for an address that cannot be used.
   addressOf({ id: String(found['id']), url: found['url'] });
   return true;
@@ -163,6 +223,7 @@ function areNodes(found: readonly unknown[]): boolean {
 
 function isEra(found: unknown): boolean {
   if (!isRecord(found) || !isEpoch(found['since'])) return false;
+  if (found['takenBack'] !== undefined && found['takenBack'] !== true) return false;
   return Array.isArray(found['members']) && checkMembers(found['members']).length > 0;
 }
 

@@ -12,6 +12,7 @@ import type { Clock, Timer } from '../clock.ts';
 import { NodeUnavailableError, TopologyBusyError } from '../errors.ts';
 import { propose, raiseAll } from './announce.ts';
 import type { TopologyDocument } from './document.ts';
+import { presentOf, settled } from './successors.ts';
 import type { Topology } from './topology.ts';
 
 /** Beyond the longest ttl: what two clocks may drift apart in it. */
@@ -49,25 +50,23 @@ export class LockEras {
   }
 
   async #seal(document: TopologyDocument): Promise<void> {
-    const sealed = await raiseAll(this.#topology, document);
+    const missing = await raiseAll(this.#topology, document);
     if (document !== this.#topology.document) return;
-    if (sealed) this.#after(this.#waitMs, () => this.#settle(document));
+    if (missing.size === 0) this.#after(this.#waitMs, () => this.#settle(document));
     else this.#after(RETRY_MS, () => this.#seal(document));
   }
 
   async #settle(document: TopologyDocument): Promise<void> {
-    const since = document.history[0]!.since;
     // Nothing is granted at the old homes any more. What was, was at most the microsecond of their
     // clocks: this one is ahead of that unless it is behind by all the time that was waited.
     const floor = Math.max(document.locks.floor, Math.round(this.#clock.wall() * 1_000));
-    const locks = { since, leaving: [], sealed: true, floor };
-    const settled = { ...document, epoch: document.epoch + 1, locks };
+    const next = settled(document, floor);
     try {
-      await propose(this.#topology, settled);
+      await propose(this.#topology, next);
       // Those that leave now, too: one that comes back is a new home, at which nobody is to be met
       // who still takes it for an old one.
-      await raiseAll(this.#topology, settled);
-      await this.#topology.takeUp(settled);
+      await raiseAll(this.#topology, next);
+      await this.#topology.takeUp(next);
     } catch (error) {
       if (!(error instanceof NodeUnavailableError || error instanceof TopologyBusyError))
         throw error;
@@ -83,6 +82,6 @@ export class LockEras {
   }
 }
 
-function isSettled({ history, locks }: TopologyDocument): boolean {
-  return locks.since === history[0]?.since;
+function isSettled(document: TopologyDocument): boolean {
+  return document.locks.since === presentOf(document).since;
 }

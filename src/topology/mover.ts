@@ -13,7 +13,14 @@ import type { Clock } from '../clock.ts';
 import { pause } from '../clock.ts';
 import { NodeUnavailableError } from '../errors.ts';
 import type { CacheNode } from '../node/node.ts';
+import { planChange } from '../ring/plan.ts';
 import type { Snapshot } from './snapshot.ts';
+
+/** What the mover needs of the topology: the snapshot in force, which may change while it moves. */
+export interface Moving {
+  readonly snapshot: Snapshot;
+  refresh(outdated: Snapshot): Promise<void>;
+}
 
 export interface MoveProgress {
   /** Keys looked at. */
@@ -27,6 +34,9 @@ export interface MoveProgress {
 export interface MoveOptions {
   readonly clock: Clock;
   readonly keysPerSecond: number;
+  readonly bytesPerSecond: number;
+  /** Nodes that cannot be asked for what they had. */
+  readonly lost: ReadonlySet<string>;
   readonly signal: AbortSignal | undefined;
   readonly onProgress: (progress: Readonly<MoveProgress>) => void;
 }
@@ -35,21 +45,31 @@ export type CopyOutcome =
   | 'copied' // stored at the new owner
   | 'unneeded' // the owner has it, or there is nothing valid to copy
   | 'busy' // another one is loading or copying it
+  | 'stale' // another document is in force
   | 'failed'; // a node could not be asked
+
+export interface Copy {
+  readonly outcome: CopyOutcome;
+  readonly bytes: number;
+}
+
+const UNNEEDED: Copy = { outcome: 'unneeded', bytes: 0 };
 
 /** Keys asked for by one SCAN: a step of about 0.2 ms at the server. */
 const SCAN_COUNT = 200;
 /** For a node that was late; together as long as a short outage. */
 const RETRIES = 4;
 const RETRY_PAUSE_MS = 200;
+/** What is tried again. */
+const AGAIN: CopyOutcome[] = ['failed', 'stale'];
 /** How long a copy may take before its key is given up to whoever wants to load it. */
 const COPY_LEASE_MS = 2_000;
 
 /** Copies `key` from its previous to its present owner, under a lease there. */
-export async function copyKey(key: string, snapshot: Snapshot): Promise<CopyOutcome> {
+export async function copyKey(key: string, snapshot: Snapshot): Promise<Copy> {
   const hash = snapshot.ring.hash(key);
   const source = snapshot.previousOwner(hash);
-  if (source === undefined) return 'unneeded';
+  if (source === undefined) return UNNEEDED;
   const owner = snapshot.owner(hash);
   const token = randomUUID();
   try {
@@ -59,14 +79,22 @@ export async function copyKey(key: string, snapshot: Snapshot): Promise<CopyOutc
       // Left over from when it owned the key before: as if nothing were there.
       answer = await owner.lease(key, { ...ask, seen: answer.stored });
     }
-    if (answer.kind === 'busy') return 'busy';
-    if (answer.kind !== 'leased') return answer.kind === 'unknown' ? 'failed' : 'unneeded';
-    return await copyUnderLease(key, { snapshot, owner, source, hash, token });
+    if (answer.kind === 'leased') {
+      return await copyUnderLease(key, { snapshot, owner, source, hash, token });
+    }
+    return { outcome: LEASE_OUTCOMES[answer.kind], bytes: 0 };
   } catch (error) {
-    if (error instanceof NodeUnavailableError) return 'failed';
+    if (error instanceof NodeUnavailableError) return { outcome: 'failed', bytes: 0 };
     throw error;
   }
 }
+
+const LEASE_OUTCOMES = {
+  value: 'unneeded',
+  busy: 'busy',
+  stale: 'stale',
+  unknown: 'failed',
+} as const;
 
 interface LeasedCopy {
   readonly snapshot: Snapshot;
@@ -76,55 +104,66 @@ interface LeasedCopy {
   readonly token: string;
 }
 
-async function copyUnderLease(key: string, at: LeasedCopy): Promise<CopyOutcome> {
+async function copyUnderLease(key: string, at: LeasedCopy): Promise<Copy> {
   const { snapshot, owner, source, hash, token } = at;
-  let outcome: CopyOutcome = 'unneeded';
+  let copy = UNNEEDED;
   try {
     const found = await source.copy(key, snapshot.fence);
     if (found.kind === 'value' && snapshot.believesPrevious(found.stored, hash)) {
       const { payload, life } = found;
       const { fence, epoch } = snapshot;
       const fill = await owner.fill(key, { token, payload, life, fence, epoch });
-      if (fill.kind === 'stored') return 'copied';
-      outcome = fill.kind === 'lost' ? 'unneeded' : 'failed';
-    } else if (found.kind === 'unknown' || found.kind === 'stale') {
-      outcome = 'failed';
+      if (fill.kind === 'stored') return { outcome: 'copied', bytes: payload.bytes.length };
+      copy = { outcome: FILL_OUTCOMES[fill.kind], bytes: payload.bytes.length };
+    } else if (found.kind === 'unknown') {
+      copy = { outcome: 'failed', bytes: 0 };
+    } else if (found.kind === 'stale') {
+      copy = { outcome: 'stale', bytes: 0 };
     }
   } catch (error) {
     await owner.dropLease(key, token).catch(() => {});
     throw error;
   }
   await owner.dropLease(key, token);
-  return outcome;
+  return copy;
 }
+
+const FILL_OUTCOMES = {
+  lost: 'unneeded',
+  refused: 'failed',
+  stale: 'stale',
+  unknown: 'failed',
+} as const;
 
 /** Walks through all previous owners of a joint snapshot. Stops when aborted; never rejects for a node that fails. */
 export async function moveKeys(
-  snapshot: Snapshot,
+  topology: Moving,
   options: MoveOptions,
 ): Promise<{ scanned: number; copied: number; failed: number }> {
-  return new Mover(snapshot, options).run();
+  return new Mover(topology, options).run();
 }
 
 class Mover {
-  readonly #snapshot: Snapshot;
+  readonly #topology: Moving;
   readonly #options: MoveOptions;
   readonly #pacer: Pacer;
+  /** Which change is meant. */
+  readonly #since: number;
   readonly #progress: MoveProgress = { scanned: 0, copied: 0, total: 0 };
   /** To be tried again: a node that was late once is a cold miss for each of them otherwise. */
   #failed: string[] = [];
   /** Walks that ended early: nobody knows how many keys were left. */
   #cutShort = 0;
 
-  constructor(snapshot: Snapshot, options: MoveOptions) {
-    this.#snapshot = snapshot;
+  constructor(topology: Moving, options: MoveOptions) {
+    this.#topology = topology;
+    this.#since = topology.snapshot.since;
     this.#options = options;
     this.#pacer = new Pacer(options);
   }
 
   async run(): Promise<{ scanned: number; copied: number; failed: number }> {
-    const { nodes, source } = this.#snapshot;
-    const sources = (source?.ids ?? []).flatMap((id) => nodes.get(id) ?? []);
+    const sources = this.#sources();
     for (const size of await Promise.allSettled(sources.map((node) => node.size()))) {
       if (size.status === 'fulfilled') this.#progress.total += size.value;
     }
@@ -132,25 +171,36 @@ class Mover {
     for (let retry = 1; retry <= RETRIES && this.#failed.length > 0; retry++) {
       await pause(this.#options.clock, retry * RETRY_PAUSE_MS, this.#options.signal);
       const again = this.#failed.splice(0);
-      for (let at = 0; at < again.length && !this.#aborted; at += SCAN_COUNT) {
+      for (let at = 0; at < again.length && !this.#over; at += SCAN_COUNT) {
         // What is busy now may be our own: a lease granted when we had given up on it.
-        const late = retry < RETRIES;
-        await this.#copy(again.slice(at, at + SCAN_COUNT), late ? ['failed', 'busy'] : ['failed']);
+        const late: CopyOutcome[] = retry < RETRIES ? [...AGAIN, 'busy'] : AGAIN;
+        await this.#copy(again.slice(at, at + SCAN_COUNT), late);
       }
     }
     const { scanned, copied } = this.#progress;
     return { scanned, copied, failed: this.#failed.length + this.#cutShort };
   }
 
-  get #aborted(): boolean {
+  /** Aborted, or the change is complete or taken back by another. */
+  get #over(): boolean {
+    const { snapshot } = this.#topology;
+    if (snapshot.source === undefined || snapshot.since !== this.#since) return true;
     return this.#options.signal?.aborted ?? false;
   }
 
+  /** The nodes that lose keys and can be asked for them. */
+  #sources(): CacheNode[] {
+    const { nodes, ring, source } = this.#topology.snapshot;
+    if (source === undefined) return [];
+    const losing = new Set(planChange(source, ring).moves.map(({ from }) => from));
+    const { lost } = this.#options;
+    return [...losing].filter((id) => !lost.has(id)).flatMap((id) => nodes.get(id) ?? []);
+  }
+
   async #walk(source: CacheNode): Promise<void> {
-    const { ring } = this.#snapshot;
     let cursor = '0';
     do {
-      if (this.#aborted) return;
+      if (this.#over) return;
       const step = await this.#scan(source, cursor);
       if (step === undefined) {
         this.#cutShort++;
@@ -158,9 +208,10 @@ class Mover {
       }
       cursor = step.cursor;
       this.#progress.scanned += step.keys.length;
+      const { snapshot } = this.#topology;
       const isMoving = (key: string): boolean =>
-        this.#snapshot.previousOwner(ring.hash(key)) === source;
-      await this.#copy(step.keys.filter(isMoving), ['failed']);
+        snapshot.previousOwner(snapshot.ring.hash(key)) === source;
+      await this.#copy(step.keys.filter(isMoving), AGAIN);
     } while (cursor !== '0');
   }
 
@@ -174,38 +225,44 @@ class Mover {
         return await source.scan(cursor, SCAN_COUNT);
       } catch (error) {
         if (!(error instanceof NodeUnavailableError)) throw error;
-        if (retry > RETRIES || this.#aborted) return undefined;
+        if (retry > RETRIES || this.#over) return undefined;
         await pause(clock, retry * RETRY_PAUSE_MS, signal);
       }
     }
   }
 
   async #copy(keys: readonly string[], again: readonly CopyOutcome[]): Promise<void> {
-    const outcomes = await Promise.all(keys.map((key) => copyKey(key, this.#snapshot)));
-    for (const [i, outcome] of outcomes.entries()) {
+    const { snapshot } = this.#topology;
+    const copies = await Promise.all(keys.map((key) => copyKey(key, snapshot)));
+    let bytes = 0;
+    for (const [i, { outcome, bytes: copied }] of copies.entries()) {
+      bytes += copied;
       if (outcome === 'copied') this.#progress.copied++;
       else if (again.includes(outcome)) this.#failed.push(keys[i] ?? '');
     }
+    if (copies.some(({ outcome }) => outcome === 'stale')) await this.#topology.refresh(snapshot);
     this.#options.onProgress(this.#progress);
-    await this.#pacer.take(keys.length);
+    await this.#pacer.take(keys.length, bytes);
   }
 }
 
-/** Spends at most so many keys a second, measured from its start. */
+/** Spends at most so many keys and bytes a second, measured from its start. */
 class Pacer {
   readonly #options: MoveOptions;
   readonly #startedAt: number;
-  #taken = 0;
+  #keys = 0;
+  #bytes = 0;
 
   constructor(options: MoveOptions) {
     this.#options = options;
     this.#startedAt = options.clock.now();
   }
 
-  async take(keys: number): Promise<void> {
-    this.#taken += keys;
-    const { clock, keysPerSecond, signal } = this.#options;
-    const dueMs = (this.#taken / keysPerSecond) * 1_000;
+  async take(keys: number, bytes: number): Promise<void> {
+    this.#keys += keys;
+    this.#bytes += bytes;
+    const { clock, keysPerSecond, bytesPerSecond, signal } = this.#options;
+    const dueMs = 1_000 * Math.max(this.#keys / keysPerSecond, this.#bytes / bytesPerSecond);
     const aheadMs = dueMs - (clock.now() - this.#startedAt);
     if (aheadMs > 0) await pause(clock, aheadMs, signal);
   }

@@ -13,6 +13,8 @@ import type { HashRing } from '../ring/ring.ts';
 export interface RingEra {
   readonly since: number;
   readonly ring: HashRing;
+  /** As in the document. */
+  readonly takenBack?: boolean;
 }
 
 export interface SnapshotParts {
@@ -72,6 +74,11 @@ export class Snapshot {
       .map(({ ring }) => ({ ring, nodes: ring.ids.map((id) => this.#node(id)) }));
   }
 
+  /** The epoch since which the ring has been the one that owns: tells one change from another. */
+  get since(): number {
+    return this.#eras[0]!.since;
+  }
+
   /** `joint` while a change is under way. */
   get state(): 'stable' | 'joint' {
     return this.source === undefined ? 'stable' : 'joint';
@@ -116,7 +123,7 @@ export class Snapshot {
    * A node that lost a key and got it back still has what it held before, and
    * has seen none of the deletes in between.
    */
-  believes(stored: Stored, hash: number): boolean {
+  believes(stored: Pick<Stored, 'stamp'>, hash: number): boolean {
     const present = this.#eras[0]!;
     if (stored.stamp >= present.since && stored.stamp >= this.#highestFloor) return true;
     const owner = this.ring.ids[this.ring.indexAt(hash)]!;
@@ -130,12 +137,17 @@ export class Snapshot {
     return this.#holds(stored, { hash, node: previous, fromEra: 1 });
   }
 
-  #holds(stored: Stored, at: { hash: number; node: string; fromEra: number }): boolean {
+  #holds(
+    stored: Pick<Stored, 'stamp'>,
+    at: { hash: number; node: string; fromEra: number },
+  ): boolean {
     if (stored.stamp < (this.#floors[at.node] ?? 0)) return false;
     let since = Number.POSITIVE_INFINITY;
     for (let i = at.fromEra; i < this.#eras.length; i++) {
-      const { ring, since: began } = this.#eras[i]!;
-      if (ring.ids[ring.indexAt(at.hash)] !== at.node) break;
+      const { ring, since: began, takenBack } = this.#eras[i]!;
+      const before = takenBack ? this.#eras[i + 1]?.ring : undefined;
+      // Whoever is asked besides the owner sees every write as well, and first.
+      if (ownerAt(ring, at.hash) !== at.node && ownerAt(before, at.hash) !== at.node) break;
       since = began;
     }
     return stored.stamp >= since;
@@ -146,4 +158,8 @@ export class Snapshot {
     if (node === undefined) throw new TypeError(`no node ${id}`);
     return node;
   }
+}
+
+function ownerAt(ring: HashRing | undefined, hash: number): string | undefined {
+  return ring?.ids[ring.indexAt(hash)];
 }

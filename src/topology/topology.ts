@@ -2,36 +2,33 @@
  * Many nodes as one: the topology document in force, the snapshot built from
  * it, and the nodes it names.
  *
- * It decides with which epoch a node is used (`admit`), takes up a newer
- * document wherever one is met, and swaps the snapshot. It does not know what
- * is cached, nor why a ring changes.
+ * It takes up a newer document wherever one is met, swaps the snapshot, and
+ * sees to it that what it knows is confirmed. It does not know what is cached,
+ * nor why a ring changes.
  */
 import type { Clock, Timer } from '../clock.ts';
-import { TopologyConflictError } from '../errors.ts';
-import type { ClientOptions } from '../node/address.ts';
-import { epochOf, fenceOf } from '../node/fence.ts';
-import type { Admission, Admit, CacheNode, Greeting } from '../node/node.ts';
+import type { TopologyConflictError } from '../errors.ts';
+import { epochOf } from '../node/fence.ts';
+import type { CacheNode, Greeting, NodeHost } from '../node/node.ts';
 import { HashRing } from '../ring/ring.ts';
+import { Admittance, type Refusal } from './admittance.ts';
+import { propose } from './announce.ts';
 import {
+  CONTROL_ID,
   encodeDocument,
-  HISTORY_LENGTH,
+  fenceOfDocument,
   type Member,
   parseDocument,
   publicAddress,
   type TopologyDocument,
-  withCredentials,
 } from './document.ts';
+import { memberOf } from './ring-change.ts';
+import { placeOf, type Seat, Seats } from './seats.ts';
 import { type RingEra, Snapshot } from './snapshot.ts';
+import { firstDocument } from './successors.ts';
+import { CONFIRM_MS, View } from './view.ts';
 
-/** A member as this process reaches it. */
-export interface Seat {
-  readonly id: string;
-  /** With credentials, if any. */
-  readonly url: string;
-  readonly weight: number;
-  /** Options of the Redis client on top of the URL. */
-  readonly redis?: ClientOptions | undefined;
-}
+export type { Seat };
 
 export interface RingTuning {
   readonly points: number;
@@ -41,49 +38,49 @@ export interface RingTuning {
 export interface TopologyParts {
   readonly clock: Clock;
   readonly ring: RingTuning;
+  /** URL of the server that decides about changes; undefined: one of the nodes does. */
+  readonly control?: string | undefined;
   /** Makes the node of a seat; does not connect it. */
-  readonly seat: (seat: Seat, admit: Admit) => CacheNode;
+  readonly seat: (seat: Seat, host: NodeHost) => CacheNode;
   /** Called right after the snapshot was swapped. */
   readonly swapped: (now: Snapshot, adopted: boolean) => void;
 }
 
-/** Leaves a node that is no longer used time for the answers under way. */
-const RETIRE_AFTER_MS = 1_000;
 /** A node that turns us away though no newer document is to be found is not asked about it more often than this. */
 const FRUITLESS_MS = 100;
 
 export class Topology {
   readonly #parts: TopologyParts;
-  readonly #seats = new Map<string, Seat>();
-  readonly #nodes = new Map<string, CacheNode>();
-  /** Nodes that are to join: admitted only if no other fleet uses them. */
-  readonly #candidates = new Set<string>();
-  readonly #retired = new Map<CacheNode, Timer>();
+  readonly #seats: Seats;
+  readonly #admittance: Admittance;
+  readonly #view: View;
   /** The newest document known; the snapshot follows it as soon as its nodes are connected. */
   #document: TopologyDocument;
   #snapshot: Snapshot;
   #takingUp: Promise<void> | undefined;
   #refreshing: Promise<void> | undefined;
   #fruitlessUntil = 0;
-  /** Why nodes were not admitted, by id. */
-  readonly #refusals = new Map<string, TopologyConflictError>();
+  #confirming: Timer | undefined;
   #closed = false;
 
   private constructor(parts: TopologyParts, seats: readonly Seat[], ring: HashRing) {
+    const { clock, control } = parts;
     this.#parts = parts;
-    for (const seat of seats) this.#seat(seat);
-    const members = seats.map(memberOf);
-    this.#document = {
-      version: 1,
-      epoch: 1,
-      fingerprint: ring.fingerprint,
-      origin: ring.fingerprint,
-      members,
-      source: null,
-      floors: {},
-      locks: { since: 1, leaving: [], sealed: true, floor: 0 },
-      history: [{ since: 1, members: members.map(({ id, weight }) => ({ id, weight })) }],
-    };
+    this.#view = new View(clock, () => this.#snapshot.nodes.keys());
+    this.#admittance = new Admittance(this.#admittanceHost());
+    this.#seats = new Seats({
+      clock,
+      make: parts.seat,
+      trusted: this.#view.trusted,
+      admit: (place, id, greeting) => this.#admittance.decide({ place, id, greeting }),
+    });
+    for (const seat of seats) this.#seats.take(seat.id, seat);
+    if (control !== undefined) {
+      this.#seats.take(CONTROL_ID, { id: CONTROL_ID, url: control, weight: 1 });
+    }
+    const controlUrl = control === undefined ? undefined : publicAddress(control);
+    const { points } = parts.ring;
+    this.#document = firstDocument(seats.map(memberOf), { ring, points, controlUrl });
     this.#snapshot = this.#build(this.#document, [{ since: 1, ring }]);
   }
 
@@ -105,15 +102,23 @@ export class Topology {
     return this.#document;
   }
 
+  /** The node that decides which document comes next. */
+  get control(): CacheNode | undefined {
+    const { id, url } = this.#document.control;
+    if (url !== undefined) return this.#seats.node(CONTROL_ID);
+    return this.#snapshot.nodes.get(id) ?? this.#snapshot.leaving.get(id);
+  }
+
   /**
    * Connects all nodes; those that do not answer are left to heal.
    *
    * @throws TopologyConflictError when a node serves another member list of the same epoch.
    */
   async open(): Promise<void> {
-    await Promise.all([...this.#nodes.values()].map((node) => node.open()));
+    await Promise.all(this.#seats.nodes.map((node) => node.open()));
     await this.#takingUp;
-    for (const refusal of this.#refusals.values()) throw refusal;
+    this.#confirmLater();
+    for (const { error } of this.#admittance.refusals) throw error;
   }
 
   /**
@@ -138,9 +143,8 @@ export class Topology {
     const { epoch } = this.#document;
     await new Promise<void>((resolve) => {
       // The first news will do: a node that hangs does not hold up the others' keys.
-      const asked = [...this.#nodes.values()].map(async (node) => {
-        const greeting = await node.greet().catch(() => undefined);
-        this.#learn(parseDocument(greeting?.document));
+      const asked = this.#seats.nodes.map(async (node) => {
+        await this.#ask(node);
         if (this.#document.epoch > epoch) resolve();
       });
       void Promise.all(asked).then(() => resolve());
@@ -152,148 +156,132 @@ export class Topology {
   }
 
   /** The node of a seat that may join, connected; the caller takes it back with `dismiss` if it does not. */
-  async invite(seat: Seat): Promise<CacheNode> {
-    this.#candidates.add(seat.id);
-    const left = this.#nodes.get(seat.id);
-    if (left !== undefined && this.#seats.get(seat.id)?.url === seat.url) {
+  async invite(member: Member, seat: Seat): Promise<CacheNode> {
+    const place = placeOf(member);
+    this.#admittance.await(place);
+    const left = this.#seats.node(place);
+    if (left !== undefined && this.#seats.seat(place)?.url === seat.url) {
       // It has left shortly before, and locks may be on it still.
       await left.readmit();
       return left;
     }
-    const node = this.#seat(seat);
+    const node = this.#seats.take(place, seat);
     await Promise.all([node.open(), left?.close()]);
     return node;
   }
 
   /** Why a node was not admitted; undefined when it was, or could not be asked. */
-  refusalOf(id: string): TopologyConflictError | undefined {
-    return this.#refusals.get(id);
+  refusalOf(member: Member): TopologyConflictError | undefined {
+    return this.#admittance.refusalOf(placeOf(member));
   }
 
   /** Does nothing when the node is a member by now: another process may have added it meanwhile. */
-  async dismiss(id: string): Promise<void> {
+  async dismiss(member: Member): Promise<void> {
     await this.#takingUp;
-    this.#candidates.delete(id);
-    this.#refusals.delete(id);
-    if (this.#snapshot.nodes.has(id) || this.#snapshot.leaving.has(id)) return;
-    const node = this.#nodes.get(id);
-    this.#nodes.delete(id);
-    this.#seats.delete(id);
-    await node?.close();
+    const place = placeOf(member);
+    this.#admittance.forget(place);
+    const node = this.#seats.node(place);
+    const { nodes, leaving } = this.#snapshot;
+    if (node === undefined || nodes.get(member.id) === node) return;
+    if (leaving.get(member.id) === node) return;
+    this.#seats.release(place);
+    await node.close();
   }
 
-  /** Puts a document into force here. It must have been accepted by a node, or found at one. */
+  /** Puts a document into force here. It must have been accepted by the control, or found at a node. */
   async takeUp(document: TopologyDocument): Promise<void> {
     this.#learn(document, false);
     await this.#takingUp;
   }
 
+  /** The nodes that are not used, and why. */
+  get refusals(): Refusal[] {
+    return [...this.#admittance.refusals];
+  }
+
+  /** Has every node admitted anew. */
+  async readmitAll(): Promise<void> {
+    await Promise.all(this.#seats.nodes.map((node) => node.readmit()));
+  }
+
   async close(): Promise<void> {
     this.#closed = true;
-    for (const timer of this.#retired.values()) timer.cancel();
-    const nodes = [...this.#nodes.values(), ...this.#retired.keys()];
-    await Promise.all(nodes.map((node) => node.close()));
+    this.#confirming?.cancel();
+    await this.#seats.close();
   }
 
-  /** Whether and with which epoch a node that has just been connected is used. */
-  readonly #admit: Admit = async (id: string, greeting: Greeting): Promise<Admission> => {
-    const found = parseDocument(greeting.document);
-    const refusal = this.#candidates.has(id)
-      ? this.#refuseCandidate(id, greeting, found)
-      : await this.#refuseMember(id, greeting, found);
-    if (refusal !== undefined) {
-      this.#refusals.set(id, refusal);
-      return { kind: 'reject', reason: refusal };
-    }
-    this.#refusals.delete(id);
+  #admittanceHost(): ConstructorParameters<typeof Admittance>[0] {
+    const document = (): TopologyDocument => this.#document;
     return {
-      kind: 'install',
-      fence: fenceOfDocument(this.#document),
-      document: encodeDocument(this.#document),
+      get document() {
+        return document();
+      },
+      learn: (found) => void this.#learn(found),
+      learnFromOthers: async (id) => {
+        const { control } = this;
+        // Whatever is in force was accepted there first.
+        if (control !== undefined && control.id !== id && (await this.#ask(control))) return;
+        const others = this.#seats.nodes.filter((node) => node.id !== id);
+        await Promise.all(others.map((node) => this.#ask(node)));
+      },
+      enact: async (next) => {
+        await propose(this, next);
+        // Its nodes are connected already; and the caller is about to be admitted, which others may wait for.
+        this.#learn(next);
+      },
+      heard: (id, { askedAt }) => this.#view.heard(id, askedAt),
     };
-  };
-
-  #refuseCandidate(
-    id: string,
-    greeting: Greeting,
-    found: TopologyDocument | undefined,
-  ): TopologyConflictError | undefined {
-    const { epoch, origin } = this.#document;
-    const stands = greeting.fence === undefined ? 0 : epochOf(greeting.fence);
-    if (found !== undefined && found.origin !== origin) {
-      return new TopologyConflictError(id, 'belongs to another fleet; it was not changed');
-    }
-    // One that has left stands where the fleet stood then.
-    if (stands >= epoch && greeting.fence !== fenceOfDocument(this.#document)) {
-      return new TopologyConflictError(
-        id,
-        `serves epoch ${stands} already, while this fleet is at ${epoch}; it was not changed`,
-      );
-    }
-    return undefined;
   }
 
-  async #refuseMember(
-    id: string,
-    greeting: Greeting,
-    found: TopologyDocument | undefined,
-  ): Promise<TopologyConflictError | undefined> {
-    if (greeting.fence === undefined) return undefined;
-    const stands = epochOf(greeting.fence);
-    if (stands < this.#document.epoch) return undefined;
-    if (stands === this.#document.epoch) {
-      if (greeting.fence === fenceOfDocument(this.#document)) return undefined;
-      return new TopologyConflictError(
-        id,
-        `serves another list of members under the same epoch ${stands}: ` +
-          'all processes must be started with the same nodes, weights and ring options; ' +
-          'change the ring with addNode and removeNode, or use another namespace',
-      );
-    }
-    this.#learn(found);
-    if (this.#document.epoch >= stands) return undefined;
-    // The node was raised by an operation before its copy of the document came.
-    await this.#learnFromOthers(id);
-    if (this.#document.epoch >= stands) return undefined;
-    if (greeting.fence === fenceOf(stands, this.#document.fingerprint)) {
-      this.#learn(this.#renumbered(stands));
-      return undefined;
-    }
-    return new TopologyConflictError(
-      id,
-      `serves epoch ${stands}, and no node has a topology document as new as that which fits the ring options ` +
-        'of this process: all must be started with the same points and placement',
-    );
+  #confirmLater(): void {
+    if (this.#closed) return;
+    this.#confirming = this.#parts.clock.after(CONFIRM_MS, () => {
+      for (const node of this.#seats.nodes) void this.#ask(node);
+      this.#confirmLater();
+    });
   }
 
-  async #learnFromOthers(id: string): Promise<void> {
-    const others = [...this.#nodes.values()].filter((node) => node.id !== id);
-    const greetings = await Promise.allSettled(others.map((node) => node.greet()));
-    for (const greeting of greetings) {
-      if (greeting.status === 'fulfilled') this.#learn(parseDocument(greeting.value.document));
+  /** Learns what a node knows, and tells it what it does not. Resolves to whether it knew anything. */
+  async #ask(node: CacheNode): Promise<boolean> {
+    const greeting = await node.greet().catch(() => undefined);
+    if (greeting === undefined || this.#closed) return false;
+    if (greeting.fence !== undefined) return this.#hear(node, greeting, greeting.fence);
+    // It was emptied.
+    await node.readmit();
+    return false;
+  }
+
+  #hear(node: CacheNode, greeting: Greeting, stands: string): boolean {
+    const document = this.#learn(parseDocument(greeting.document));
+    if (epochOf(stands) > document.epoch) return false;
+    this.#view.heard(node.id, greeting.askedAt);
+    const [fence, text] = [fenceOfDocument(document), encodeDocument(document)];
+    if (stands === fence && greeting.document === text) return true;
+    // Its copy may have been evicted, or it has not been told yet. If that fails, whoever uses it sees to it.
+    node.install(fence, text).catch(() => {});
+    return true;
+  }
+
+  /** Takes up a document that is newer and fits; resolves to the newest. */
+  #learn(found: TopologyDocument | undefined, adopted = true): TopologyDocument {
+    if (found !== undefined && !this.#closed && this.#fits(found)) {
+      this.#document = found;
+      this.#takingUp ??= this.#followDocument(adopted).finally(() => {
+        this.#takingUp = undefined;
+      });
     }
+    return this.#document;
   }
 
-  /** The same members under a number found at a node; what was stored before it is not believed. */
-  #renumbered(epoch: number): TopologyDocument {
-    const members = this.#document.members.map(({ id, weight }) => ({ id, weight }));
-    const locks = { since: epoch, leaving: [], sealed: true, floor: 0 };
-    return { ...this.#document, epoch, source: null, locks, history: [{ since: epoch, members }] };
-  }
-
-  #learn(document: TopologyDocument | undefined, adopted = true): void {
-    if (document === undefined || document.epoch <= this.#document.epoch || this.#closed) return;
+  #fits(document: TopologyDocument): boolean {
+    if (document.epoch <= this.#document.epoch) return false;
     // A node of another fleet does not tell this one what to do. At the start the
     // nodes know better than the configuration which fleet this is.
-    if (this.#document.epoch > 1 && document.origin !== this.#document.origin) return;
+    if (this.#document.epoch > 1 && document.origin !== this.#document.origin) return false;
     // With other ring options this process would look for every key at another
     // node than the rest of the fleet does.
     const { ring } = this.#snapshot;
-    if (ring.ofSameKind(document.members).fingerprint !== document.fingerprint) return;
-    this.#document = document;
-    this.#takingUp ??= this.#followDocument(adopted).finally(() => {
-      this.#takingUp = undefined;
-    });
+    return ring.ofSameKind(document.members).fingerprint === document.fingerprint;
   }
 
   async #followDocument(adopted: boolean): Promise<void> {
@@ -302,35 +290,17 @@ export class Topology {
       document = this.#document;
       // Nodes are connected before the snapshot names them: else their keys
       // would miss for as long as connecting takes.
-      await Promise.all(this.#newSeats(document).map((seat) => this.#seat(seat).open()));
+      await Promise.all(this.#seats.takeAll(document).map((node) => node.open()));
     } while (document !== this.#document && !this.#closed);
     if (this.#closed) return;
     const { ring } = this.#snapshot;
-    const eras = document.history.map(({ since, members }) => {
-      return { since, ring: ring.ofSameKind(members) };
+    const eras = document.history.map(({ since, members, takenBack }): RingEra => {
+      return { since, ring: ring.ofSameKind(members), takenBack: takenBack ?? false };
     });
     this.#snapshot = this.#build(document, eras);
-    this.#candidates.clear();
-    const { nodes, leaving } = this.#snapshot;
-    for (const [id, node] of this.#nodes) {
-      if (!nodes.has(id) && !leaving.has(id)) this.#retire(id, node);
-    }
+    this.#admittance.joined();
+    this.#seats.keepOnly(document);
     this.#parts.swapped(this.#snapshot, adopted);
-  }
-
-  #newSeats(document: TopologyDocument): Seat[] {
-    const first = this.#seats.values().next().value;
-    const seats: Seat[] = [];
-    const { members, source, locks } = document;
-    for (const member of [...members, ...(source ?? []), ...locks.leaving]) {
-      if (this.#nodes.has(member.id) || seats.some(({ id }) => id === member.id)) continue;
-      seats.push({
-        ...member,
-        url: withCredentials(member.url, first?.url ?? ''),
-        redis: first?.redis,
-      });
-    }
-    return seats;
   }
 
   #build(document: TopologyDocument, eras: readonly RingEra[]): Snapshot {
@@ -340,7 +310,8 @@ export class Topology {
       eras,
       joint: document.source !== null,
       floors: document.floors,
-      nodes: this.#nodesOf([...document.members, ...(document.source ?? [])]),
+      // A member at another address is the source of what it has too.
+      nodes: this.#nodesOf([...(document.source ?? []), ...document.members]),
       locksSince: document.locks.since,
       lockFloor: document.locks.floor,
       leaving: this.#nodesOf(document.locks.leaving),
@@ -349,46 +320,10 @@ export class Topology {
 
   #nodesOf(members: readonly Member[]): Map<string, CacheNode> {
     const nodes = new Map<string, CacheNode>();
-    for (const { id } of members) {
-      const node = this.#nodes.get(id);
-      if (node !== undefined) nodes.set(id, node);
+    for (const member of members) {
+      const node = this.#seats.node(placeOf(member));
+      if (node !== undefined) nodes.set(member.id, node);
     }
     return nodes;
   }
-
-  #seat(seat: Seat): CacheNode {
-    const node = this.#parts.seat(seat, this.#admit);
-    this.#seats.set(seat.id, seat);
-    this.#nodes.set(seat.id, node);
-    return node;
-  }
-
-  #retire(id: string, node: CacheNode): void {
-    this.#nodes.delete(id);
-    this.#seats.delete(id);
-    const timer = this.#parts.clock.after(RETIRE_AFTER_MS, () => {
-      this.#retired.delete(node);
-      node.close().catch(() => {});
-    });
-    this.#retired.set(node, timer);
-  }
-}
-
-export function memberOf(seat: Seat): Member {
-  return { id: seat.id, url: publicAddress(seat.url), weight: seat.weight };
-}
-
-/** What the nodes compare with theirs. */
-export function fenceOfDocument(document: TopologyDocument): string {
-  return fenceOf(document.epoch, document.fingerprint);
-}
-
-/** The history with a new present in front. */
-export function withEra(
-  document: Pick<TopologyDocument, 'history'>,
-  since: number,
-  members: readonly Member[],
-): TopologyDocument['history'] {
-  const era = { since, members: members.map(({ id, weight }) => ({ id, weight })) };
-  return [era, ...document.history].slice(0, HISTORY_LENGTH);
 }

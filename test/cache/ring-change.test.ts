@@ -237,8 +237,8 @@ describe('a dead node', () => {
     await nodes[2]!.kill();
     await eventually(() => cache.topology.nodes[2]!.state === 'down');
     const change = await cache.removeNode('node-3');
-    expect(await change.done).toMatchObject({ epoch: 2, copied: 0 });
-    expect(cache.topology).toMatchObject({ epoch: 2, state: 'stable' });
+    expect(await change.done).toMatchObject({ epoch: 3, copied: 0 });
+    expect(cache.topology).toMatchObject({ epoch: 3, state: 'stable' });
     const lost = movedBetween(before, ownersOf(cache));
     expect(await held(cache)).toBe(KEYS.length - lost.length);
     expect(await cache.getOrSet(lost[0]!, () => 'again')).toBe('again');

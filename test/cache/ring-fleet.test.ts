@@ -148,7 +148,7 @@ test.each(['get', 'getMany', 'getOrSet'] as const)(
     const { ms, value } = await timed(reads[how]);
     expect(ms).toBeLessThan(100 + 50);
     expect(['v', 'loaded', undefined]).toContain(value);
-    await eventually(() => other.topology.epoch === 2);
+    await eventually(() => other.topology.epoch === 3);
     expect(await other.get(key)).toBe('v');
   },
 );

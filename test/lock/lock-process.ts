@@ -199,9 +199,9 @@ export async function startLockProcess(options: LockProcessOptions): Promise<Loc
   const topology = await Topology.create(seats, {
     clock,
     ring: RING,
-    seat: ({ id }, admit) => {
+    seat: ({ id }, host) => {
       const hop = (what: string) => options.hop?.(what, clock) ?? Promise.resolve();
-      const node = new SimulatedNode(options.servers.get(id), { admit, hop });
+      const node = new SimulatedNode(options.servers.get(id), { host, hop });
       nodes.set(id, node);
       return node;
     },

@@ -34,8 +34,15 @@ describe('an admission', () => {
       },
     });
     const runId = /run_id:(\w+)/.exec(await redis('INFO', 'server'))?.[1];
-    expect(greetings).toEqual([{ runId, fence: fenceOf(3, '00000000'), document: 'old document' }]);
-    expect(await subject.node.greet()).toEqual({ runId, fence: FENCE, document: 'doc' });
+    const askedAt = expect.any(Number);
+    const before = {
+      servedRun: undefined,
+      fence: fenceOf(3, '00000000'),
+      document: 'old document',
+    };
+    expect(greetings).toEqual([{ askedAt, runId, ...before }]);
+    const now = { servedRun: runId, fence: FENCE, document: 'doc' };
+    expect(await subject.node.greet()).toEqual({ askedAt, runId, ...now });
     expect(subject.states).toEqual(['up']);
   });
 

@@ -15,7 +15,7 @@ const node = new RedisNode(
     clock: systemClock,
     namespace: 'rc',
     codec: new PayloadCodec(),
-    admit: () => ({ kind: 'install', fence, document: '' }),
+    host: { admit: () => ({ kind: 'install', fence, document: '' }), trusted: () => true },
     listener: { state: () => undefined, trouble: () => undefined, confirmed: () => undefined },
   },
 );

@@ -25,6 +25,7 @@ export interface SubjectOptions {
   readonly tuning?: Partial<NodeTuning>;
   readonly breaker?: Partial<BreakerTuning>;
   readonly admit?: Admit;
+  readonly trusted?: () => boolean;
   readonly clock?: Clock;
   readonly namespace?: string;
   readonly codec?: PayloadCodec;
@@ -51,9 +52,12 @@ export class Subject {
       codec: options.codec ?? codec,
       tuning: { ...NODE_DEFAULTS, ...options.tuning },
       breaker: { ...BREAKER_DEFAULTS, ...options.breaker },
-      admit: (id, greeting) => {
-        this.greetings += 1;
-        return admit(id, greeting);
+      host: {
+        admit: (id, greeting) => {
+          this.greetings += 1;
+          return admit(id, greeting);
+        },
+        trusted: options.trusted ?? (() => true),
       },
       listener: {
         state: (_, state) => this.states.push(state.state),

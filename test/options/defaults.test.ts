@@ -94,6 +94,7 @@ test('options of which nothing is said are these defaults', () => {
       },
       "codec": "json",
       "compressFromBytes": undefined,
+      "control": undefined,
       "entry": {
         "jitter": 0.1,
         "memory": true,

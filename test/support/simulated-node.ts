@@ -12,7 +12,6 @@
 import { NodeUnavailableError, type Unavailability } from '../../src/errors.ts';
 import type { LockNode } from '../../src/node/lock-node.ts';
 import type {
-  Admit,
   Budget,
   CacheNode,
   CopyAnswer,
@@ -20,6 +19,7 @@ import type {
   Greeting,
   Inspection,
   LeaseAnswer,
+  NodeHost,
   NodeState,
   NodeStats,
   Reader,
@@ -40,7 +40,7 @@ export type Fault =
   | 'answer-lost'; // acts; the asker's budget runs out
 
 export interface SimulatedNodeOptions {
-  readonly admit: Admit;
+  readonly host: NodeHost;
   readonly hop?: Hop | undefined;
   /** One request's budget. @default 100 */
   readonly timeoutMs?: number | undefined;
@@ -56,7 +56,7 @@ export class SimulatedNode implements CacheNode {
   fault: Fault = 'none';
   /** Requests that were sent, by what they asked. */
   readonly sent: string[] = [];
-  readonly #admit: Admit;
+  readonly #host: NodeHost;
   readonly #hop: Hop;
   readonly #timeoutMs: number;
   readonly #requests: (() => void)[] = [];
@@ -72,7 +72,7 @@ export class SimulatedNode implements CacheNode {
   constructor(server: SimulatedServer, options: SimulatedNodeOptions) {
     this.id = server.id;
     this.server = server;
-    this.#admit = options.admit;
+    this.#host = options.host;
     this.#hop = options.hop ?? (() => Promise.resolve());
     this.#timeoutMs = options.timeoutMs ?? 100;
     this.locks = simulatedLockNode(server.locks, (what, act) => this.#ask(what, act));
@@ -105,12 +105,13 @@ export class SimulatedNode implements CacheNode {
   /** The admission: greeting, decision, installation, missed deletes. */
   async #pass(): Promise<boolean> {
     for (let round = 0; round < ROUNDS; round++) {
-      const greeting = await this.#exchange('greet', () => this.server.greeting());
-      const decision = await this.#admit(this.id, greeting);
+      const greeting = await this.#greet();
+      const decision = await this.#host.admit(this.id, greeting);
       if (decision.kind === 'reject') return false;
       const { fence, document } = decision;
-      const installing = this.#exchange('install', () => this.server.install(fence, document));
-      if ((await installing).kind !== 'installed') continue;
+      const install = () => this.server.install(fence, document, true);
+      if ((await this.#exchange('install', install)).kind !== 'installed') continue;
+      decision.accepted?.();
       for (const key of [...this.#removals]) {
         await this.#exchange('remove', () => this.server.removeAnyway(key));
         this.#removals.delete(key);
@@ -177,8 +178,16 @@ export class SimulatedNode implements CacheNode {
     return this.#ask('size', () => this.server.size);
   }
 
-  greet(): Promise<Greeting> {
-    return this.#ask('greet', () => this.server.greeting());
+  async greet(): Promise<Greeting> {
+    if (this.closed) throw this.#unavailable('closed');
+    if (this.#state !== 'up') throw this.#unavailable('breaker-open');
+    return this.#greet();
+  }
+
+  async #greet(): Promise<Greeting> {
+    const askedAt = this.server.clock.now();
+    const greeting = await this.#exchange('greet', () => this.server.greeting());
+    return { ...greeting, askedAt };
   }
 
   install(fence: string, document: string): ReturnType<CacheNode['install']> {
@@ -194,6 +203,7 @@ export class SimulatedNode implements CacheNode {
   #ask<T>(what: string, act: () => T, budget?: Budget): Promise<T> {
     if (this.closed) return Promise.reject(this.#unavailable('closed'));
     if (this.#state !== 'up') return Promise.reject(this.#unavailable('breaker-open'));
+    if (!this.#host.trusted()) return Promise.reject(this.#unavailable('unconfirmed'));
     if (budget === undefined) return this.#exchange(what, act);
     const sentAt = this.server.clock.now();
     return this.#exchange(what, act, budget.leftMs).finally(() => {

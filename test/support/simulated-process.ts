@@ -160,8 +160,8 @@ export class SimulatedProcess {
     const topology = await Topology.create(options.seats, {
       clock,
       ring: options.ring ?? RING,
-      seat: (place, admit) => {
-        const node = new SimulatedNode(servers.get(place.id), { admit, hop });
+      seat: (place, host) => {
+        const node = new SimulatedNode(servers.get(place.id), { host, hop });
         nodes.set(place.id, node);
         options.seated?.(node);
         return node;

@@ -46,6 +46,8 @@ export class SimulatedServer {
   readonly clock: Clock;
   fence: string | undefined;
   document: string | undefined;
+  /** The run under which its data was admitted. */
+  servedRun: string | undefined;
   /** Changes with every restart. */
   run = 1;
   /** Fills and writes are refused; all else goes on. */
@@ -66,6 +68,7 @@ export class SimulatedServer {
     this.run++;
     this.fence = undefined;
     this.document = undefined;
+    this.servedRun = undefined;
     this.#values.clear();
     this.#leases.clear();
     this.locks.wipe();
@@ -209,15 +212,23 @@ export class SimulatedServer {
   }
 
   greeting(): Greeting {
-    return { runId: `run-${this.run}`, fence: this.fence, document: this.document };
+    const { servedRun, fence, document } = this;
+    return { askedAt: this.clock.now(), runId: this.runId, servedRun, fence, document };
   }
 
-  install(fence: string, document: string): { kind: 'installed' } | { kind: 'stale' } {
+  get runId(): string {
+    return `run-${this.run}`;
+  }
+
+  /** @param first Whoever admits it may give it its first fence. */
+  install(fence: string, document: string, first = false): { kind: 'installed' } | Fenced {
+    if (this.fence === undefined && !first) return { kind: 'unknown' };
     if (this.fence !== undefined && this.fence !== fence && this.epoch() >= epochOf(fence)) {
       return { kind: 'stale' };
     }
     this.fence = fence;
     this.document = document;
+    this.servedRun = this.runId;
     return { kind: 'installed' };
   }
 

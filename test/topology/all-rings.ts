@@ -11,9 +11,12 @@ export function useAllRings(ids: readonly string[]): {
   ringOf(members: string): HashRing;
 } {
   const clock = new FakeClock();
-  const admit = () => ({ kind: 'install', fence: '', document: '' }) as const;
+  const host = {
+    admit: () => ({ kind: 'install', fence: '', document: '' }) as const,
+    trusted: () => true,
+  };
   const nodes = new Map(
-    ids.map((id) => [id, new SimulatedNode(new SimulatedServer(id, clock), { admit })]),
+    ids.map((id) => [id, new SimulatedNode(new SimulatedServer(id, clock), { host })]),
   );
   const rings = new Map<string, HashRing>();
   beforeAll(async () => {

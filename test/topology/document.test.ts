@@ -7,7 +7,7 @@ import {
   type TopologyDocument,
   withCredentials,
 } from '../../src/topology/document.ts';
-import { memberOf } from '../../src/topology/topology.ts';
+import { memberOf } from '../../src/topology/ring-change.ts';
 import { documentOf } from './documents.ts';
 
 const id = fc.stringMatching(/^[A-Za-z0-9._:-]{1,12}$/);
@@ -40,7 +40,10 @@ const document: fc.Arbitrary<TopologyDocument> = fc
     origin: fingerprint,
     members: now,
     source: joint ? before : null,
+    control: { id: now[0]?.id ?? '' },
+    ring: { points: 64, placement: 'xxh32' },
     floors: { [now[0]?.id ?? '']: floor },
+    runs: { [now[0]?.id ?? '']: fingerprint },
     // Until the era is over, locks may be at nodes that are no members any more.
     locks: {
       since: settled ? epoch : 1,

@@ -1,7 +1,8 @@
 /** Topology documents for tests. */
 import type { TopologyDocument } from '../../src/topology/document.ts';
-import { memberOf, withEra } from '../../src/topology/topology.ts';
-import { seat } from '../support/simulated-process.ts';
+import { memberOf } from '../../src/topology/ring-change.ts';
+import { eraOf } from '../../src/topology/successors.ts';
+import { RING, seat } from '../support/simulated-process.ts';
 
 export interface Wanted {
   readonly source?: readonly string[];
@@ -15,16 +16,19 @@ export function documentOf(ids: readonly string[], wanted: Wanted = {}): Topolog
   const { source, epoch = 1, fingerprint = 'deadbeef', origin = 'deadbeef' } = wanted;
   const members = ids.map((id) => memberOf(seat(id)));
   const before = (source ?? []).map((id) => memberOf(seat(id)));
-  const first: TopologyDocument = {
+  const [first = ''] = ids.toSorted();
+  return {
     version: 1,
     epoch,
     fingerprint,
     origin,
+    control: { id: first },
+    ring: RING,
     members,
     source: source === undefined ? null : before,
     floors: {},
+    runs: {},
     locks: { since: epoch, leaving: [], sealed: true, floor: 0 },
-    history: source === undefined ? [] : withEra({ history: [] }, 1, before),
+    history: [eraOf(epoch, members), ...(source === undefined ? [] : [eraOf(1, before)])],
   };
-  return { ...first, history: withEra(first, epoch, members) };
 }

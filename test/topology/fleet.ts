@@ -1,7 +1,6 @@
 /** A fleet of simulated nodes, and processes of it. */
 import { afterEach } from 'vitest';
-import { fenceOf } from '../../src/node/fence.ts';
-import type { TopologyDocument } from '../../src/topology/document.ts';
+import { fenceOfDocument, type TopologyDocument } from '../../src/topology/document.ts';
 import type { Seat } from '../../src/topology/topology.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import type { SimulatedNode } from '../support/simulated-node.ts';
@@ -75,8 +74,9 @@ export function down(...ids: string[]): { seated: (node: SimulatedNode) => void 
 
 /** The node's fence and document are those of this document. */
 export function put(server: SimulatedServer, document: TopologyDocument): void {
-  server.fence = fenceOf(document.epoch, document.fingerprint);
+  server.fence = fenceOfDocument(document);
   server.document = JSON.stringify(document);
+  server.servedRun = server.runId;
 }
 
 /** The first of many keys of which this holds. */

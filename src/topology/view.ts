@@ -1,0 +1,51 @@
+/**
+ * For how long a process may use what it knows of the topology without having
+ * been told that it is still the newest.
+ *
+ * A change of the ring raises every node, and whoever does not know of it is
+ * turned away. A node that could not be raised would go on serving a process
+ * that can reach nobody else. So a process has to hear from half of the nodes
+ * that they know nothing newer, and a change for which not all could be raised
+ * goes on only when more than half are, and everybody's time has passed.
+ */
+import type { Clock } from '../clock.ts';
+
+export const VIEW_MS = 10_000;
+/** Nodes are asked so often that three answers may be lost. */
+export const CONFIRM_MS = VIEW_MS / 4;
+/** What a change waits beyond that: two clocks may drift apart meanwhile. */
+export const VIEW_MARGIN_MS = 500;
+
+export class View {
+  readonly #clock: Clock;
+  readonly #nodes: () => Iterable<string>;
+  readonly #heard = new Map<string, number>();
+  #until = Number.NEGATIVE_INFINITY;
+
+  /** @param nodes The ids of all nodes of the rings in force. */
+  constructor(clock: Clock, nodes: () => Iterable<string>) {
+    this.#clock = clock;
+    this.#nodes = nodes;
+  }
+
+  /** A node was asked at `askedAt`, and knew nothing newer than this process does. */
+  heard(node: string, askedAt: number): void {
+    this.#heard.set(node, Math.max(askedAt, this.#heard.get(node) ?? askedAt));
+  }
+
+  /** Asked before every batch. */
+  readonly trusted = (): boolean => {
+    const now = this.#clock.now();
+    if (now <= this.#until) return true;
+    this.#until = this.#confirmedAt() + VIEW_MS;
+    return now <= this.#until;
+  };
+
+  /** When the last of the half was asked that has answered. */
+  #confirmedAt(): number {
+    const nodes = [...this.#nodes()];
+    const times = nodes.map((id) => this.#heard.get(id) ?? Number.NEGATIVE_INFINITY);
+    times.sort((a, b) => b - a);
+    return times[Math.ceil(nodes.length / 2) - 1] ?? Number.NEGATIVE_INFINITY;
+  }
+}
