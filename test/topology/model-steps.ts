@@ -62,6 +62,10 @@ export class Truth<Key extends string> {
     return version;
   }
 
+  put(key: Key, version: number): void {
+    this.#newest.set(key, version);
+  }
+
   load(key: Key): number {
     return this.#newest.get(key) ?? 1;
   }
