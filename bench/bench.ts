@@ -40,8 +40,12 @@ export interface Report {
   readonly targets?: readonly Target[];
   /** Depends on every answer the measured code gave; equal in every run with the same parameters. */
   readonly checksum: string;
-  /** Pictures, written with --save; `file` from the root of the repository. */
-  readonly images?: readonly { readonly file: string; readonly svg: string }[];
+  /** Answers that were wrong, in words: the figures are shown and not saved, and the command fails. */
+  readonly wrong?: string;
+  /** What the tables are made from, where that is worth keeping; in the JSON only. */
+  readonly details?: unknown;
+  /** Pictures and pages, written with --save; `file` from the root of the repository. */
+  readonly files?: readonly { readonly file: string; readonly text: string }[];
   /** Packages whose versions matter beside ours. */
   readonly peers?: readonly string[];
 }

@@ -4,7 +4,8 @@
  * follow the reader's light or dark mode.
  */
 
-type Colour = 'warm' | 'cool' | 'deep' | 'soft';
+import { type Colour, escapeText, line, type Plot, round, STYLE, text, textWidth } from './svg.ts';
+import { describeTimes, drawTimes, type TimePanel } from './time-panel.ts';
 
 export interface Series {
   readonly name: string;
@@ -39,41 +40,20 @@ export interface LinePanel extends PanelBase {
   readonly highlight?: { readonly category: string; readonly text: string };
 }
 
+export type Panel = BarPanel | LinePanel | TimePanel;
+
 export interface Chart {
   readonly title: string;
   readonly subtitle: string;
-  readonly panels: readonly (BarPanel | LinePanel)[];
+  readonly panels: readonly Panel[];
   /** The command that makes it. */
   readonly source: string;
-}
-
-/** The area between the axes. */
-interface Plot {
-  readonly left: number;
-  readonly top: number;
-  readonly width: number;
-  readonly height: number;
 }
 
 const WIDTH = 960;
 const HEIGHT = 430;
 const GAP = 56;
 const MARGIN = 28;
-
-const STYLE = `
-text { font: 13px system-ui, -apple-system, "Segoe UI", Helvetica, Arial, sans-serif; fill: #3d4451 }
-.ground { fill: #ffffff; stroke: #d8dee6 } .title { font-size: 18px; font-weight: 600; fill: #12161c }
-.panel { font-size: 14px; font-weight: 600; fill: #12161c } .quiet { fill: #667080 } .value { font-size: 12px }
-.grid { stroke: #e4e8ee } .axis { stroke: #98a2b0 } .mark { stroke: #12161c; stroke-width: 2.5 } .zone { fill: #eef2f7 }
-.warm { fill: #d9622b; stroke: #d9622b } .cool { fill: #1f77b4; stroke: #1f77b4 }
-.deep { fill: #5b4ab0; stroke: #5b4ab0 } .soft { fill: #2a9d8f; stroke: #2a9d8f }
-.bar { stroke: none } .line { fill: none; stroke-width: 2.5 } text.warm, text.cool, text.deep, text.soft { stroke: none; font-weight: 600 }
-@media (prefers-color-scheme: dark) {
-text { fill: #c3cad5 } .ground { fill: #12161c; stroke: #313945 } .title, .panel { fill: #f2f5f9 } .quiet { fill: #929dac }
-.grid { stroke: #262d37 } .axis { stroke: #65707f } .mark { stroke: #f2f5f9 } .zone { fill: #1c232c }
-.warm { fill: #f08a55; stroke: #f08a55 } .cool { fill: #56a9e0; stroke: #56a9e0 }
-.deep { fill: #a394f0; stroke: #a394f0 } .soft { fill: #52c7b8; stroke: #52c7b8 } .line { fill: none }
-}`;
 
 /** The whole picture. */
 export function drawChart(chart: Chart): string {
@@ -85,7 +65,9 @@ export function drawChart(chart: Chart): string {
       width: width - 46,
       height: 210,
     };
-    return panel.kind === 'bars' ? drawBars(panel, plot) : drawLines(panel, plot);
+    // Without a legend under its title, the lines have its place.
+    const taller = { ...plot, top: plot.top - 20, height: plot.height + 20 };
+    return drawPanel(panel, panel.kind === 'times' ? taller : plot);
   });
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${HEIGHT}" width="${WIDTH}" height="${HEIGHT}" role="img">`,
@@ -103,6 +85,18 @@ export function drawChart(chart: Chart): string {
     ),
     '</svg>\n',
   ].join('\n');
+}
+
+/** One panel: what stands in `plot`, and its titles above and below it. */
+export function drawPanel(panel: Panel, plot: Plot): string {
+  switch (panel.kind) {
+    case 'bars':
+      return drawBars(panel, plot);
+    case 'lines':
+      return drawLines(panel, plot);
+    case 'times':
+      return drawTimes(panel, plot);
+  }
 }
 
 function drawBars(panel: BarPanel, plot: Plot): string {
@@ -222,6 +216,7 @@ function drawLegend(panel: BarPanel | LinePanel, left: number, y: number): strin
 function describe(chart: Chart): string {
   return chart.panels
     .map((panel) => {
+      if (panel.kind === 'times') return describeTimes(panel);
       const series = panel.series.map(({ name, values }) => {
         const names = panel.categories.map((category) => category.replace('\n', ', '));
         const all = values.map((value, c) => `${names[c]}: ${panel.format(value)}`);
@@ -231,30 +226,4 @@ function describe(chart: Chart): string {
       return `${panel.title}${by}: ${series.join('; ')}.`;
     })
     .join(' ');
-}
-
-interface Spot {
-  readonly x: number;
-  readonly y: number;
-}
-
-function line(from: Spot, to: Spot, name: string): string {
-  return `<line class="${name}" x1="${round(from.x)}" y1="${round(from.y)}" x2="${round(to.x)}" y2="${round(to.y)}"/>`;
-}
-
-function text(content: string, at: Spot, attributes: string): string {
-  return `<text x="${round(at.x)}" y="${round(at.y)}" ${attributes}>${escapeText(content)}</text>`;
-}
-
-/** Roughly: nobody knows the reader's font. */
-function textWidth(content: string): number {
-  return content.length * 6.9;
-}
-
-function round(value: number): number {
-  return Math.round(value * 10) / 10;
-}
-
-function escapeText(content: string): string {
-  return content.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');
 }

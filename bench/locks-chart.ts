@@ -21,7 +21,7 @@ export interface RowLatencies {
 export function drawLocks(
   rows: readonly RowLatencies[],
   waiters: number,
-): NonNullable<Report['images']>[number] {
+): NonNullable<Report['files']>[number] {
   const svg = drawChart({
     title: 'A released lock wakes the next waiter instead of being polled for',
     subtitle:
@@ -38,7 +38,7 @@ export function drawLocks(
     ],
     source: 'npm run bench -- locks --save',
   });
-  return { file: 'docs/images/locks.svg', svg };
+  return { file: 'docs/images/locks.svg', text: svg };
 }
 
 function panelOf(

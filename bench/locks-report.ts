@@ -80,7 +80,7 @@ export function reportLocks(figures: Figures, plan: LocksPlan, processors: strin
     ],
     targets: targetsOf(figures, one('ours'), many('ours')),
     checksum: checksumOf(figures, plan),
-    images: [
+    files: [
       drawLocks(
         CONTENDERS.map((row) => ({ row, one: one(row), many: many(row) })),
         plan.many.waiters,

@@ -24,7 +24,7 @@ const USAGE = `usage: npm run bench -- [NAME …] [--small] [--json] [--save]
 
   --small  quick, to see that it works; the figures mean nothing
   --json   prints JSON only
-  --save   also writes bench/results/NAME.json and the images of the docs
+  --save   also writes bench/results/NAME.json, reports and the images of the docs
 
 ${benches.map(({ name, about }) => `  ${name.padEnd(16)}${about}`).join('\n')}
 `;
@@ -48,10 +48,11 @@ async function main(): Promise<number> {
     const result = await runOne(bench, small);
     results.push(result);
     if (!json) console.log(format(result));
-    if (save) saveResult(result);
+    if (result.wrong !== undefined) process.stderr.write(`${result.name}: ${result.wrong}\n`);
+    else if (save) saveResult(result);
   }
-  if (json) console.log(JSON.stringify(results.map(withoutImages), null, 2));
-  return 0;
+  if (json) console.log(JSON.stringify(results.map(withoutTexts), null, 2));
+  return results.some(({ wrong }) => wrong !== undefined) ? 1 : 0;
 }
 
 function readFlags():
@@ -118,12 +119,12 @@ function targetTable(targets: NonNullable<Report['targets']>): Parameters<typeof
 }
 
 function saveResult(result: Result): void {
-  write(`bench/results/${result.name}.json`, `${JSON.stringify(withoutImages(result), null, 2)}\n`);
-  for (const image of result.images ?? []) write(image.file, image.svg);
+  write(`bench/results/${result.name}.json`, `${JSON.stringify(withoutTexts(result), null, 2)}\n`);
+  for (const { file, text } of result.files ?? []) write(file, text);
 }
 
-function withoutImages(result: Result): unknown {
-  return { ...result, images: result.images?.map(({ file }) => file) };
+function withoutTexts(result: Result): unknown {
+  return { ...result, files: result.files?.map(({ file }) => file) };
 }
 
 function write(file: string, text: string): void {

@@ -20,14 +20,12 @@ export interface Table {
 /** The table in aligned columns: text to the left, numbers to the right. */
 export function formatTable(table: Table): string {
   const texts = table.rows.map((row) =>
-    table.columns.map((column) => show(row[column.key], column)),
+    table.columns.map((column) => formatCell(row[column.key], column)),
   );
   const widths = table.columns.map((column, i) =>
     Math.max(column.head.length, ...texts.map((row) => row[i]!.length)),
   );
-  const toRight = table.columns.map((column) =>
-    table.rows.every((row) => typeof row[column.key] !== 'string' || row[column.key] === ''),
-  );
+  const toRight = table.columns.map((column) => isNumeric(table, column));
   const line = (cells: readonly string[]): string =>
     cells
       .map((cell, i) => (toRight[i] ? cell.padStart(widths[i]!) : cell.padEnd(widths[i]!)))
@@ -41,7 +39,12 @@ export function formatTable(table: Table): string {
   ].join('\n');
 }
 
-function show(value: Cell | undefined, column: Column): string {
+/** Whether a column has numbers only, and stands to the right. */
+export function isNumeric(table: Table, { key }: Column): boolean {
+  return table.rows.every((row) => typeof row[key] !== 'string' || row[key] === '');
+}
+
+export function formatCell(value: Cell | undefined, column: Column): string {
   if (value === undefined) return '';
   if (typeof value === 'boolean') return value ? 'yes' : 'no';
   if (typeof value === 'string') return value;

@@ -4,6 +4,7 @@
  * Checks what comes in, answers from memory what it can without waiting, and
  * hands the rest on. How keys are placed, loaded and stored is decided below.
  */
+import { loadMany } from './cache/load-many.ts';
 import {
   type Explanation,
   type KeyedCache,
@@ -13,6 +14,8 @@ import {
 import { joinRooms, type Rooms } from './cache/rooms.ts';
 import {
   explain,
+  inspectNodes,
+  type NodeReport,
   type Stats,
   statsOf,
   type TopologyStatus,
@@ -22,7 +25,7 @@ import { systemClock } from './clock.ts';
 import { ClosedError, InvalidOptionError } from './errors.ts';
 import type { CacheEvents } from './events.ts';
 import { checkKey, checkKeys } from './keys.ts';
-import { BulkLoad, type BulkLoader } from './load/bulk.ts';
+import type { BulkLoader } from './load/bulk.ts';
 import type { Loader } from './load/runner.ts';
 import { type EntryOptions, type EntrySettings, entrySettings } from './load/settings.ts';
 import type { Locks } from './lock/locks.ts';
@@ -135,23 +138,9 @@ export class RingCache implements KeyedCache, AsyncDisposable {
     checkFunction(loader);
     const settings = entrySettings(this.#entry, options);
     options?.signal?.throwIfAborted();
-    const { loads, runner } = this.#rooms;
-    const bulk = new BulkLoad(runner, loader);
-    const values = new Map<string, unknown>();
-    for (const key of new Set(keys)) {
-      const held = settings.memory ? this.#memory.get(key) : undefined;
-      if (held !== undefined) this.#counters.memoryHits++;
-      else if (loads.running(key) === undefined) bulk.expect(key);
-      values.set(key, held);
-    }
-    for (const [key, held] of values) {
-      if (held !== undefined) continue;
-      const call = { work: bulk.work, settings, decided: bulk.decided };
-      const flight = loads.get(key, call);
-      runner.hasten(flight);
-      values.set(key, flight.join(options?.signal));
-    }
-    return (await Promise.all(keys.map((key) => values.get(key)))) as Array<T | undefined>;
+    const signal = options?.signal;
+    const values = await loadMany(this.#rooms, keys, { loader, settings, signal });
+    return values as Array<T | undefined>;
   }
 
   /** The fresh value of `key`; undefined when there is none, or its node cannot be asked. */
@@ -327,6 +316,15 @@ export class RingCache implements KeyedCache, AsyncDisposable {
 
   stats(): Stats {
     return statsOf(this.#rooms);
+  }
+
+  /**
+   * What the servers say of themselves: memory, commands, keys, clients. A node
+   * that does not answer is in the list with its state and no numbers.
+   */
+  async inspectNodes(): Promise<NodeReport[]> {
+    this.#checkOpen();
+    return inspectNodes(this.#rooms);
   }
 
   on<E extends keyof CacheEvents>(event: E, listener: (...args: CacheEvents[E]) => void): this {

@@ -91,11 +91,14 @@ export class NodeUnavailableError extends RingCacheError {
   /** The node's id, never its address. */
   readonly node: string;
   readonly reason: Unavailability;
+  /** What is known beyond the reason, for people: `connect ECONNREFUSED 10.0.0.1:6379`; may be ''. */
+  readonly detail: string;
 
   constructor(node: string, reason: Unavailability, detail = '', options?: ErrorOptions) {
     super(`node ${node} is unavailable (${reason}${detail === '' ? '' : `: ${detail}`})`, options);
     this.node = node;
     this.reason = reason;
+    this.detail = detail;
   }
 }
 
@@ -114,8 +117,8 @@ export class LoadTimeoutError extends RingCacheError {
 export class TopologyBusyError extends RingCacheError {
   readonly code = 'RINGCACHE_TOPOLOGY_BUSY';
 
-  constructor(epoch: number) {
-    super(`the ring is being changed already (epoch ${epoch}); wait for that change to be done`);
+  constructor(epoch: number, why = 'is being changed already; wait for that change to be done') {
+    super(`the ring (epoch ${epoch}) ${why}`);
   }
 }
 

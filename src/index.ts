@@ -1,8 +1,9 @@
 /** The public names of ringcache, one by one. */
 
+export { discover, type Fleet, type FleetNode } from './cache/discover.ts';
 export type { Explanation, KeyedCache, NamespacedCache } from './cache/namespaced.ts';
 export { recoverTopology } from './cache/recover.ts';
-export type { NodeStatus, Stats, TopologyStatus } from './cache/status.ts';
+export type { NodeReport, NodeStatus, Stats, TopologyStatus } from './cache/status.ts';
 export { createCache, type RingCache } from './cache.ts';
 export { type ConfigSource, loadConfig } from './config.ts';
 export type { Duration } from './duration.ts';
@@ -39,6 +40,7 @@ export type { MemoryOptions } from './memory/memory.ts';
 export type { LatencySummary, LockStats } from './metrics/metrics.ts';
 export type { Codec } from './node/codec.ts';
 export type { NodeStats } from './node/node.ts';
+export type { ServerReport } from './node/report.ts';
 export type {
   BreakerOptions,
   CacheOptions,
@@ -47,7 +49,7 @@ export type {
   NodeTuningOptions,
   RingChangeOptions,
 } from './options.ts';
-export type { Move, Plan } from './ring/plan.ts';
+export { type Move, type Plan, planChange } from './ring/plan.ts';
 export { HashRing } from './ring/ring.ts';
 export type {
   ChangeOptions,

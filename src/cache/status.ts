@@ -1,6 +1,9 @@
 /** What a cache says of itself: the ring, the numbers, and where one key stands. */
+
+import { NodeUnavailableError } from '../errors.ts';
 import type { CacheCounters, LatencySummary, LockStats } from '../metrics/metrics.ts';
 import type { NodeStats } from '../node/node.ts';
+import type { ServerReport } from '../node/report.ts';
 import type { HashRing } from '../ring/ring.ts';
 import type { Snapshot } from '../topology/snapshot.ts';
 import type { Topology } from '../topology/topology.ts';
@@ -14,6 +17,13 @@ export interface NodeStatus {
   readonly share: number;
   readonly state: 'up' | 'down' | 'connecting';
   readonly breaker: 'closed' | 'open' | 'halfOpen';
+}
+
+/** A node, and what its server says of itself. */
+export interface NodeReport extends NodeStatus {
+  /** Undefined when it did not answer: `problem` says why. */
+  readonly server: ServerReport | undefined;
+  readonly problem: string | undefined;
 }
 
 export interface TopologyStatus {
@@ -78,6 +88,22 @@ export function statsOf(rooms: Rooms): Stats {
     locks: rooms.locks.service.stats(),
     nodes,
   };
+}
+
+/** All nodes are asked at once; one that does not answer is in the list all the same. */
+export async function inspectNodes({ topology }: Rooms): Promise<NodeReport[]> {
+  const { snapshot } = topology;
+  const reports = [...snapshot.nodes.values()].map(async (node) => {
+    try {
+      return { server: await node.report(), problem: undefined };
+    } catch (error) {
+      if (!(error instanceof NodeUnavailableError)) throw error;
+      return { server: undefined, problem: error.detail || error.reason };
+    }
+  });
+  const asked = await Promise.all(reports);
+  // Only now: a node may have turned out to be down by being asked.
+  return statusOf(snapshot).map((status, i) => ({ ...status, ...asked[i]! }));
 }
 
 export async function explain(key: string, rooms: Rooms): Promise<Explanation> {

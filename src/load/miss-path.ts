@@ -9,7 +9,8 @@ import { type Clock, pause, within } from '../clock.ts';
 import { InvalidValueError, LoadTimeoutError, NodeUnavailableError } from '../errors.ts';
 import type { Memory } from '../memory/memory.ts';
 import type { CacheCounters } from '../metrics/metrics.ts';
-import type { LeaseAnswer, Life, Payload, Stored } from '../node/node.ts';
+import type { CacheNode, LeaseAnswer, Life, Payload, Stored } from '../node/node.ts';
+import type { Snapshot } from '../topology/snapshot.ts';
 import type { Topology } from '../topology/topology.ts';
 import type { Flight } from './flight.ts';
 import { LeaseKeeper } from './lease-keeper.ts';
@@ -209,7 +210,11 @@ export class MissPath {
       const sentAt = clock.now();
       try {
         const answer = await owner.fill(key, { token, payload, life, fence, epoch, budget });
-        if (answer.kind === 'stored' && flight.settings.memory) {
+        if (
+          answer.kind === 'stored' &&
+          flight.settings.memory &&
+          snapshot.owner(flight.hash) === owner
+        ) {
           // Its life began when it was sent.
           const freshForMs = life.ttlMs - (clock.now() - sentAt);
           this.remember(flight, value, { freshForMs, bytes: payload.bytes.length });
@@ -225,7 +230,7 @@ export class MissPath {
       // lost the key and got it back still has the lease, and has seen none of the deletes in between.
       await topology.refresh(snapshot);
       const now = topology.snapshot;
-      if (now.owner(flight.hash) !== owner || !now.believes(leasedIn, flight.hash)) break;
+      if (!sees(now, owner, { leasedIn, hash: flight.hash })) break;
       flight.snapshot = now;
     }
     // Not stored, or nobody knows: others need not wait for the lease to run out.
@@ -315,4 +320,17 @@ export class MissPath {
   #endIfOver(flight: Flight): void {
     if (flight.cancelled) flight.signal.throwIfAborted();
   }
+}
+
+/**
+ * Whether a lease at this node counts still: the node owns the key, or is the one that is asked
+ * besides the owner, from where it will be copied.
+ */
+function sees(
+  now: Snapshot,
+  node: CacheNode,
+  { leasedIn, hash }: { leasedIn: Pick<Stored, 'stamp'>; hash: number },
+): boolean {
+  if (now.owner(hash) === node) return now.believes(leasedIn, hash);
+  return now.previousOwner(hash) === node && now.believesPrevious(leasedIn, hash);
 }

@@ -4,7 +4,8 @@
  * Their effect in this process comes first, so that it never reads its own
  * past; then the node, in one script that removes the lease as well, so that
  * whatever is being loaded meanwhile is not stored. While the ring changes:
- * the previous owner first, then the present one, one after the other. The
+ * the previous owner first, then the present one, one after the other, and a
+ * set at both, so that nobody finds nothing in between. The
  * other way round, or both at once, a read in between copies the old value
  * over (0.6 to 0.9 % of adversarial schedules).
  */
@@ -111,14 +112,14 @@ export class Writes {
       let node = snapshot.previousOwner(hash) ?? owner;
       const { fence, epoch } = snapshot;
       try {
-        let answer: { kind: string } = { kind: 'removed' };
-        if (node !== owner) answer = await node.remove(key, fence);
-        if (answer.kind === 'removed') {
+        const actAt = (at: CacheNode): Promise<{ kind: string }> =>
+          act.kind === 'remove'
+            ? at.remove(key, fence)
+            : at.write(key, { payload: act.payload, life: act.life, fence, epoch });
+        let answer = await actAt(node);
+        if (node !== owner && answer.kind !== 'stale' && answer.kind !== 'unknown') {
           node = owner;
-          answer =
-            act.kind === 'remove'
-              ? await owner.remove(key, fence)
-              : await owner.write(key, { payload: act.payload, life: act.life, fence, epoch });
+          answer = await actAt(owner);
         }
         // Reads that began before the node acted may have put the old value here.
         this.#forget(key, act.kind === 'write');

@@ -38,6 +38,12 @@ export class NodeClock {
     return true;
   }
 
+  /** It is not what we think: asked again with the next requests, and taken as it is. */
+  mistrust(): void {
+    this.forget();
+    this.#nextAt = 0;
+  }
+
   /** Another server may stand behind the connection: the next sample is taken as it is. */
   forget(): void {
     this.#vagueness = Number.POSITIVE_INFINITY;

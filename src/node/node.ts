@@ -12,6 +12,7 @@ import type { NodeUnavailableError } from '../errors.ts';
 import type { LatencySummary, NodeCounters } from '../metrics/metrics.ts';
 import { type Fenced, UNKNOWN_EPOCH } from './fence.ts';
 import type { LockNode } from './lock-node.ts';
+import type { ServerReport } from './report.ts';
 
 /** An encoded value: what the codec made of it, without the header. */
 export interface Payload {
@@ -227,12 +228,15 @@ export interface CacheNode {
   scan(cursor: string, count: number): Promise<{ cursor: string; keys: string[] }>;
   /** How many keys the server's database holds, of every namespace: an upper bound for `scan`. */
   size(): Promise<number>;
+  /** What the server says of itself, now. */
+  report(): Promise<ServerReport>;
   /** The greeting of a node in use: its epoch and document now. Asked even when this process may ask nothing else. */
   greet(): Promise<Greeting>;
   /**
    * Raises the node to `fence` and leaves a copy of the document; `stale` when it is further
    * already, `unknown` when it has no fence. Since two documents never have the same fence, this
    * is a compare-and-set of the epoch: of two documents made from one, a node takes the first.
+   * Asked even when this process may ask nothing else.
    */
   install(fence: string, document: string): Promise<{ kind: 'installed' } | Fenced>;
   /** Stops using the node until it has been admitted anew; resolves when that succeeded or failed. */

@@ -38,9 +38,11 @@ import { NodeClock } from './node-clock.ts';
 import { keysOf, type NodeKeys } from './node-keys.ts';
 import { Outbox } from './outbox.ts';
 import { PushChannel } from './push.ts';
+import { runScript } from './question.ts';
 import { RedisLockNode } from './redis-lock-node.ts';
 import { Removals } from './removals.ts';
 import { ReplyReader } from './replies.ts';
+import { askReport, readReport, type ServerReport } from './report.ts';
 import {
   COPY,
   DROP,
@@ -50,11 +52,15 @@ import {
   INSTALL,
   LEASE,
   REMOVE,
+  REPLY,
   SEEN_ANY,
   WRITE,
 } from './scripts.ts';
 import { Standing } from './standing.ts';
 import { BREAKER_DEFAULTS, type BreakerTuning, NODE_DEFAULTS, type NodeTuning } from './tuning.ts';
+
+/** What we may be wrong about the clock of a node. */
+const CLOCK_MARGIN_MS = 25;
 
 export interface NodeParts {
   readonly clock: Clock;
@@ -80,6 +86,8 @@ export class RedisNode implements CacheNode {
   readonly #outbox: Outbox;
   readonly #replies: ReplyReader;
   readonly #push: PushChannel;
+  /** How long after it was sent a set may act. */
+  readonly #writeMs: number;
   #closing: Promise<void> | undefined;
 
   constructor(place: Place, parts: NodeParts) {
@@ -120,6 +128,7 @@ export class RedisNode implements CacheNode {
       standing: this.#standing,
       counters: this.#counters,
     });
+    this.#writeMs = tuning.timeoutMs + CLOCK_MARGIN_MS;
     this.#push = new PushChannel(place, { clock, tuning });
     this.locks = new RedisLockNode({
       keys: this.#keys,
@@ -263,13 +272,23 @@ export class RedisNode implements CacheNode {
     );
   }
 
-  write(
+  async write(
     key: string,
     entry: { payload: Payload; life: Life; fence: string; epoch: number },
   ): Promise<WriteAnswer> {
     const keys = [this.#keys.fence, this.#keys.value(key), this.#keys.lease(key)];
-    const operands = [...keys, entry.fence, ...this.#sealed(entry)];
-    return this.#outbox.script({ script: WRITE, operands }, (reply) => this.#replies.write(reply));
+    const answer = await this.#outbox.ask(
+      (client) => {
+        this.#counters.scripts += 1;
+        const deadline = Math.ceil(this.#nodeClock.now() + this.#writeMs);
+        return runScript(client, WRITE, [...keys, entry.fence, ...this.#sealed(entry), deadline]);
+      },
+      (reply) => (reply === REPLY.late ? undefined : this.#replies.write(reply)),
+    );
+    if (answer !== undefined) return answer;
+    // It answered in time, so its clock is another one than we know.
+    this.#nodeClock.mistrust();
+    throw this.#standing.connection.failures.plain('timeout', 'its clock was set');
   }
 
   // The entry as it stands on the node, and how long it is to be kept there.
@@ -321,6 +340,13 @@ export class RedisNode implements CacheNode {
     return this.#outbox.ask((client) => client.dbsize(), Number);
   }
 
+  report(): Promise<ServerReport> {
+    return this.#outbox.ask(
+      (client) => askReport(client, this.#clock),
+      (reply) => readReport(reply as [string, number, number]),
+    );
+  }
+
   greet(): Promise<Greeting> {
     return this.#outbox.askUnguarded(
       (client) =>
@@ -333,8 +359,9 @@ export class RedisNode implements CacheNode {
     const { fence: fenceKey, document: documentKey, run } = this.#keys;
     const { runId } = this.#standing;
     const operands = [fenceKey, documentKey, run, fence, document, runId, ''];
-    return this.#outbox.script({ script: INSTALL, operands }, (reply) =>
-      this.#replies.install(reply),
+    return this.#outbox.askUnguarded(
+      (client) => runScript(client, INSTALL, operands),
+      (reply) => this.#replies.install(reply),
     );
   }
 }

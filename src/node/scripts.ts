@@ -14,7 +14,7 @@ export interface Script {
   readonly keys: number;
 }
 
-export const REPLY = { unknown: -1, stale: -2, refused: -3, shut: -4 } as const;
+export const REPLY = { unknown: -1, stale: -2, refused: -3, shut: -4, late: -5 } as const;
 
 export function script(keys: number, lua: string): Script {
   return { keys, lua, sha: createHash('sha1').update(lua).digest('hex') };
@@ -85,10 +85,15 @@ return 1`,
 
 // On a full node the old value goes too: its writer has replaced it at the
 // source, so what is left would be served stale until its ttl.
-/** fence value lease · fence entry keepMs → 1. */
+// Whoever gave up on a set may have deleted the key since, or another process has. Bytes that were
+// on their way meanwhile (a connection that stood still, a partition that heals) must not bring the
+// older value back. A fill needs no such bound: its lease has ended.
+/** fence value lease · fence entry keepMs deadline (ms since 1970, in the clock of the node) → 1 stored | late. */
 export const WRITE = script(
   3,
   `${FENCED}
+local time = redis.call('TIME')
+if time[1] * 1000 + time[2] / 1000 > tonumber(ARGV[4]) then return ${REPLY.late} end
 local stored = redis.pcall('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])
 ${UNLESS_STORED(`redis.call('DEL', KEYS[2], KEYS[3])`)}
 redis.call('DEL', KEYS[3])

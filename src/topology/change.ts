@@ -32,7 +32,7 @@ import {
   readdressed,
 } from './ring-change.ts';
 import type { Seat } from './seats.ts';
-import { type Change, changed, presentOf, takenBack } from './successors.ts';
+import { type Change, changed, takenBack } from './successors.ts';
 import type { Topology } from './topology.ts';
 
 export interface ChangeOptions {
@@ -120,12 +120,13 @@ export class TopologyChanger {
    *   does not answer), InvalidOptionError (unknown or known id, last node): nothing was changed.
    */
   async change(change: RingChange, options: ChangeOptions = {}): Promise<TopologyChange> {
+    // Its end may not have been heard of yet.
+    if (this.#topology.document.source !== null) {
+      await this.#topology.refresh(this.#topology.snapshot);
+    }
     const from = this.#topology.document;
-    if (this.#busy || from.source !== null) throw new TopologyBusyError(from.epoch);
-    checkChange(change, from);
-    // A ring that counts for locks must not be forgotten.
-    const forgotten = from.history.at(HISTORY_LENGTH - 2)?.since ?? 0;
-    if (forgotten > from.locks.since) throw new TopologyBusyError(from.epoch);
+    if (this.#busy) throw new TopologyBusyError(from.epoch);
+    checkFree(change, from);
     return this.#run(options, (all) => this.#begin(change, all));
   }
 
@@ -211,8 +212,8 @@ export class TopologyChanger {
     try {
       for (const [member, seat] of joining) invited.set(seat.id, await this.#invite(member, seat));
       const replaced = await this.#replaced(change, invited);
-      const { ring: before } = this.#topology.snapshot;
       const document = await this.#decide({ change, options, epoch, invited, replaced });
+      const { ring: before } = this.#topology.snapshot;
       await this.#topology.takeUp(document);
       const closing = new Closing(this.#topology, this.#clock, document);
       await closing.raise(document);
@@ -279,12 +280,9 @@ export class TopologyChanger {
   /** Has the control accept the change; made anew from whatever else was accepted meanwhile. */
   async #decide(wanted: Wanted): Promise<TopologyDocument> {
     const { change, options, invited } = wanted;
-    const { since } = presentOf(this.#topology.document);
     for (let round = 1; ; round++) {
       const { document: from, control } = this.#topology;
-      if (from.source !== null || presentOf(from).since !== since) {
-        throw new TopologyBusyError(from.epoch);
-      }
+      checkFree(change, from);
       const next = changed(from, this.#changeFrom(from, wanted));
       this.#checkReachable(from, next);
       // From here on it cannot be taken back.
@@ -359,6 +357,20 @@ export class TopologyChanger {
     }
     return { epoch, ...moved, durationMs: this.#clock.now() - startedAt };
   }
+}
+
+/** @throws TopologyBusyError, InvalidOptionError */
+function checkFree(change: RingChange, from: TopologyDocument): void {
+  if (from.source !== null) throw new TopologyBusyError(from.epoch);
+  checkChange(change, from);
+  // A ring that counts for locks must not be forgotten.
+  const forgotten = from.history.at(HISTORY_LENGTH - 2)?.since ?? 0;
+  if (forgotten <= from.locks.since) return;
+  throw new TopologyBusyError(
+    from.epoch,
+    `was changed ${HISTORY_LENGTH - 1} times within the longest time of a lock (lock.maxTtl), and locks may ` +
+      'be held by the oldest of these rings; wait for that time after the last change',
+  );
 }
 
 /** Undefined when it does not answer. */

@@ -131,7 +131,7 @@ export class Snapshot {
   }
 
   /** The same for an entry at the previous owner, while a change is under way. */
-  believesPrevious(stored: Stored, hash: number): boolean {
+  believesPrevious(stored: Pick<Stored, 'stamp'>, hash: number): boolean {
     if (this.source === undefined) return false;
     const previous = this.source.ids[this.source.indexAt(hash)]!;
     return this.#holds(stored, { hash, node: previous, fromEra: 1 });

@@ -66,7 +66,7 @@ export class Topology {
   private constructor(parts: TopologyParts, seats: readonly Seat[], ring: HashRing) {
     const { clock, control } = parts;
     this.#parts = parts;
-    this.#view = new View(clock, () => this.#snapshot.nodes.keys());
+    this.#view = new View(clock, () => this.#ringsInForce());
     this.#admittance = new Admittance(this.#admittanceHost());
     this.#seats = new Seats({
       clock,
@@ -231,6 +231,15 @@ export class Topology {
       },
       heard: (id, { askedAt }) => this.#view.heard(id, askedAt),
     };
+  }
+
+  /** Without those that nobody can reach. */
+  #ringsInForce(): (readonly string[])[] {
+    const { ring, source } = this.#snapshot;
+    if (source === undefined) return [ring.ids];
+    const leaving = this.#document.locks.leaving.filter(({ lost }) => lost);
+    const lost = new Set(leaving.map(({ id }) => id));
+    return [ring.ids, source.ids.filter((id) => !lost.has(id))];
   }
 
   #confirmLater(): void {

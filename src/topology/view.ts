@@ -4,8 +4,8 @@
  *
  * A change of the ring raises every node, and whoever does not know of it is
  * turned away. A node that could not be raised would go on serving a process
- * that can reach nobody else. So a process has to hear from half of the nodes
- * that they know nothing newer, and a change for which not all could be raised
+ * that can reach nobody else. So a process has to hear from half of the nodes of
+ * each of its rings that they know nothing newer, and a change for which not all could be raised
  * goes on only when more than half are, and everybody's time has passed.
  */
 import type { Clock } from '../clock.ts';
@@ -18,14 +18,17 @@ export const VIEW_MARGIN_MS = 500;
 
 export class View {
   readonly #clock: Clock;
-  readonly #nodes: () => Iterable<string>;
+  readonly #rings: () => Iterable<readonly string[]>;
   readonly #heard = new Map<string, number>();
   #until = Number.NEGATIVE_INFINITY;
 
-  /** @param nodes The ids of all nodes of the rings in force. */
-  constructor(clock: Clock, nodes: () => Iterable<string>) {
+  /**
+   * @param rings The ids of the nodes of each ring in force. Half of both together is not enough: it
+   *   may be made up of nodes that the next change, which counts one ring, need not raise.
+   */
+  constructor(clock: Clock, rings: () => Iterable<readonly string[]>) {
     this.#clock = clock;
-    this.#nodes = nodes;
+    this.#rings = rings;
   }
 
   /** A node was asked at `askedAt`, and knew nothing newer than this process does. */
@@ -41,11 +44,14 @@ export class View {
     return now <= this.#until;
   };
 
-  /** When the last of the half was asked that has answered. */
   #confirmedAt(): number {
-    const nodes = [...this.#nodes()];
-    const times = nodes.map((id) => this.#heard.get(id) ?? Number.NEGATIVE_INFINITY);
+    return Math.min(...Array.from(this.#rings(), (ids) => this.#halfHeardAt(ids)));
+  }
+
+  /** When the last of the half was asked that has answered. */
+  #halfHeardAt(ids: readonly string[]): number {
+    const times = ids.map((id) => this.#heard.get(id) ?? Number.NEGATIVE_INFINITY);
     times.sort((a, b) => b - a);
-    return times[Math.ceil(nodes.length / 2) - 1] ?? Number.NEGATIVE_INFINITY;
+    return times[Math.ceil(ids.length / 2) - 1] ?? Number.NEGATIVE_INFINITY;
   }
 }

@@ -1,7 +1,9 @@
 /** What is done on a node in one step, on a real server. */
 import { beforeEach, describe, expect, test } from 'vitest';
+import { systemClock } from '../../src/clock.ts';
 import { fenceOf } from '../../src/node/fence.ts';
 import type { RedisNode } from '../../src/node/redis-node.ts';
+import { REPLY, WRITE } from '../../src/node/scripts.ts';
 import { eventually } from '../support/eventually.ts';
 import { command, useNodes } from '../support/nodes.ts';
 import { EPOCH, FENCE, LIFE, payload, type Subject, useSubjects } from './subject.ts';
@@ -304,5 +306,32 @@ describe('the rest', () => {
     }
     const sets = (await Promise.all(results)).filter((answer) => typeof answer === 'object');
     expect(sets).toEqual(Array.from({ length: 400 }, () => ({ kind: 'stored' })));
+  });
+});
+
+// Given up on in time, and on its way still: a set must not act over what was done since.
+describe('a set that comes late', () => {
+  test('does nothing; its bytes may be seconds old', async () => {
+    const late = Date.now() - 10;
+    const operands = [`rc:e`, `rc:v:k`, `rc:l:k`, FENCE, 'value', '60000', String(late)];
+    expect(await redis('EVAL', WRITE.lua, '3', ...operands)).toBe(`:${REPLY.late}\r\n`);
+    expect(await redis('EXISTS', 'rc:v:k')).toBe(':0\r\n');
+    operands[6] = String(Date.now() + 10_000);
+    expect(await redis('EVAL', WRITE.lua, '3', ...operands)).toBe(':1\r\n');
+  });
+
+  test('by a clock that was set is refused once, and the clock is asked again', async () => {
+    await node.greet();
+    const { now } = systemClock;
+    let jumpedMs = 0;
+    const jumping = { ...systemClock, now: () => now() - jumpedMs };
+    const other = await start(nodes[0]!, { clock: jumping });
+    const set = () =>
+      other.node.write('k', { payload: payload(1), life: LIFE, fence: FENCE, epoch: EPOCH });
+    expect(await set()).toEqual({ kind: 'stored' });
+    // Ours stands still meanwhile: as if the node's had been set forward.
+    jumpedMs = 1_000;
+    await expect(set()).rejects.toMatchObject({ reason: 'timeout' });
+    await eventually(async () => (await set().catch(() => undefined))?.kind === 'stored');
   });
 });

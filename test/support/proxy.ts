@@ -1,7 +1,8 @@
 /**
  * A TCP proxy in front of a node that can do to a connection what networks do:
  * delay, swallow, hold, cut in the middle of an answer, garble, accept and
- * close, refuse.
+ * close, refuse; to all who connect, or to one by its name (`connectionName` of
+ * the Redis client).
  */
 import { once } from 'node:events';
 import { createConnection, createServer, type Server, type Socket } from 'node:net';
@@ -29,7 +30,11 @@ export type Fault =
 interface Link {
   readonly client: Socket;
   readonly server: Socket;
+  /** What the client calls itself, as soon as it has. */
+  name: string | undefined;
   readonly held: Buffer[];
+  /** Requests that are underway for as long as that takes; undefined: they pass. */
+  straying: Buffer[] | undefined;
   /** Answers on their way, the oldest first. */
   readonly late: Buffer[];
   /** When the last answer that is on its way arrives. */
@@ -41,6 +46,8 @@ export class FaultProxy implements AsyncDisposable {
   readonly #server: Server;
   readonly #links = new Set<Link>();
   #fault: Fault = { kind: 'none' };
+  /** Of those that have a fault of their own. */
+  readonly #faults = new Map<string, Fault>();
   #port = 0;
   /** Connections that were made to it. */
   accepted = 0;
@@ -69,9 +76,28 @@ export class FaultProxy implements AsyncDisposable {
     return this.#links.size;
   }
 
-  set(fault: Fault): void {
-    this.#fault = fault;
+  /** @param name Only for those that call themselves so; `slam` is for all. */
+  set(fault: Fault, name?: string): void {
+    if (name === undefined) this.#fault = fault;
+    else this.#faults.set(name, fault);
     if (fault.kind === 'none') this.release();
+  }
+
+  /**
+   * What the connections of now send from now on strays in the network: it
+   * arrives when they are let go by `arrive()`, though the client may have given
+   * the connection up and made another one meanwhile.
+   */
+  stray(): void {
+    for (const link of this.#links) link.straying ??= [];
+  }
+
+  arrive(): void {
+    for (const link of this.#links) {
+      for (const chunk of link.straying?.splice(0) ?? []) link.server.write(chunk);
+      link.straying = undefined;
+      if (link.client.destroyed) link.server.end();
+    }
   }
 
   /** Lets the answers that were held go. */
@@ -81,9 +107,10 @@ export class FaultProxy implements AsyncDisposable {
     }
   }
 
-  /** Cuts all connections with RST. */
-  reset(): void {
-    for (const { client, server } of this.#links) {
+  /** Cuts all connections with RST, or those of one name. */
+  reset(only?: string): void {
+    for (const { client, server, name } of this.#links) {
+      if (only !== undefined && name !== only) continue;
       client.resetAndDestroy();
       server.destroy();
     }
@@ -125,23 +152,46 @@ export class FaultProxy implements AsyncDisposable {
       return;
     }
     const server = createConnection({ port: this.#target, host: '127.0.0.1', noDelay: true });
-    const link: Link = { client, server, held: [], late: [], dueAt: 0 };
+    const rest = { name: undefined, held: [], straying: undefined, late: [], dueAt: 0 };
+    const link: Link = { client, server, ...rest };
     this.#links.add(link);
     const end = (): void => {
       client.destroy();
+      if (link.straying !== undefined) return;
       server.destroy();
       this.#links.delete(link);
     };
-    for (const socket of [client, server]) socket.on('error', end).on('close', end);
-    client.on('data', (chunk) => {
-      if (this.#fault.kind !== 'blackhole') server.write(chunk);
+    client.on('error', end).on('close', end);
+    server.on('error', end).on('close', () => {
+      link.straying = undefined;
+      end();
     });
+    client.on('data', (chunk) => this.#ask(link, chunk));
     server.on('data', (chunk) => this.#answer(link, chunk));
+  }
+
+  #ask(link: Link, chunk: Buffer): void {
+    link.name ??= /\r\nsetname\r\n\$\d+\r\n(\S+)\r\n/i.exec(chunk.toString('latin1'))?.[1];
+    if (this.#faultOf(link).kind === 'blackhole') return;
+    if (link.straying === undefined) link.server.write(chunk);
+    else link.straying.push(chunk);
+  }
+
+  #faultOf({ name = '' }: Link): Fault {
+    const own = this.#faults.get(name);
+    return own === undefined || own.kind === 'none' ? this.#fault : own;
+  }
+
+  /** It has struck once. */
+  #over(link: Link): void {
+    const own = this.#faults.get(link.name ?? '');
+    if (own !== undefined && own.kind !== 'none') this.#faults.delete(link.name ?? '');
+    else this.#fault = { kind: 'none' };
   }
 
   #answer(link: Link, chunk: Buffer): void {
     const { client, server, held } = link;
-    const fault = this.#fault;
+    const fault = this.#faultOf(link);
     switch (fault.kind) {
       case 'none':
       case 'slam':
@@ -154,16 +204,16 @@ export class FaultProxy implements AsyncDisposable {
         held.push(chunk);
         return;
       case 'half':
-        this.#fault = { kind: 'none' };
+        this.#over(link);
         client.end(chunk.subarray(0, fault.bytes));
         server.destroy();
         return;
       case 'stray':
-        this.#fault = { kind: 'none' };
+        this.#over(link);
         client.write(Buffer.concat([Buffer.from('+OK\r\n'), chunk]));
         return;
       case 'garbage':
-        this.#fault = { kind: 'none' };
+        this.#over(link);
         client.write('HTTP/1.1 400 Bad Request\r\n\r\n');
         return;
       case 'blackhole':

@@ -33,6 +33,11 @@ export function serve(handlers: Handlers): void {
   send({ kind: 'ready' });
 }
 
+/** For a worker's own `leave`: it ends as soon as nothing but this channel keeps it alive. */
+export function leave(): void {
+  setImmediate(() => process.channel?.unref());
+}
+
 async function answerTo(handlers: Handlers, { id, name, args }: Request): Promise<Answer> {
   try {
     const handler = handlers[name];

@@ -26,6 +26,7 @@ import type {
   RemoveAnswer,
   WriteAnswer,
 } from '../../src/node/node.ts';
+import { readReport, type ServerReport } from '../../src/node/report.ts';
 import { simulatedLockNode } from './simulated-locks.ts';
 import type { SimulatedServer } from './simulated-server.ts';
 
@@ -178,10 +179,18 @@ export class SimulatedNode implements CacheNode {
     return this.#ask('size', () => this.server.size);
   }
 
+  report(): Promise<ServerReport> {
+    return this.#ask('report', () => readReport(['', this.server.size, 0]));
+  }
+
   async greet(): Promise<Greeting> {
+    this.#checkUp();
+    return this.#greet();
+  }
+
+  #checkUp(): void {
     if (this.closed) throw this.#unavailable('closed');
     if (this.#state !== 'up') throw this.#unavailable('breaker-open');
-    return this.#greet();
   }
 
   async #greet(): Promise<Greeting> {
@@ -190,8 +199,9 @@ export class SimulatedNode implements CacheNode {
     return { ...greeting, askedAt };
   }
 
-  install(fence: string, document: string): ReturnType<CacheNode['install']> {
-    return this.#ask('install', () => this.server.install(fence, document));
+  async install(fence: string, document: string): ReturnType<CacheNode['install']> {
+    this.#checkUp();
+    return this.#exchange('install', () => this.server.install(fence, document));
   }
 
   async close(): Promise<void> {

@@ -78,7 +78,6 @@ describe('a change is proposed', () => {
     const late = await fleet.start(['a', 'b']);
     await (await process.changer.change({ add: [], remove: ['a'] })).done;
     expect(process.topology.document.control).toEqual({ id: 'b' });
-    await expect(late.changer.change(ADD_C)).rejects.toThrow(TopologyBusyError);
     await (await late.changer.change(ADD_C)).done;
     expect(late.topology.snapshot.ring.ids).toEqual(['b', 'c']);
   });

@@ -5,13 +5,17 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { LocalNode } from '../../../src/local.ts';
+import type { App } from '../../support/app.ts';
 import { command } from '../../support/command.ts';
+import type { Cast } from '../../support/prove/cast.ts';
 import type { FaultProxy } from '../../support/proxy.ts';
-import type { Cast, Process } from './cast.ts';
 import type { Ambush } from './player.ts';
+import type { Account, Worker } from './worker.ts';
+
+type Process = App<Worker>;
 
 export interface Stage {
-  readonly cast: Cast;
+  readonly cast: Cast<Account, Worker>;
   /** Those that the locks are on. */
   readonly nodes: readonly LocalNode[];
   /** One in front of each node, when the fault asks for them. */

@@ -1,5 +1,5 @@
 /**
- * The proof at night: `npm run prove -- [--fault NAME] [--acquisitions N] [--seed N] [--quorum] [--json]`.
+ * The proof of the locks at night: `npm run prove -- locks [--fault NAME] [--acquisitions N] [--seed N] [--quorum] [--json]`.
  *
  * Runs each fault until so many locks were acquired, and judges what the
  * processes wrote down.
@@ -7,10 +7,10 @@
  * Exit codes: 0 every promise was kept, 1 one was broken, 2 usage.
  */
 import { parseArgs } from 'node:util';
+import { ProgressLine } from '../../support/prove/progress-line.ts';
 import { FAULTS, type Fault } from './faults.ts';
 import { outcomeTable } from './outcome-table.ts';
-import { ProgressLine } from './progress-line.ts';
-import { isDead, isLate, LATE_MS, type Outcome, run } from './run.ts';
+import { isDead, isLate, LATE_MS, type Outcome, type Progress, run } from './run.ts';
 
 interface Flags {
   readonly faults: readonly Fault[];
@@ -20,7 +20,7 @@ interface Flags {
   readonly json: boolean;
 }
 
-const USAGE = `usage: npm run prove -- [--fault NAME] [--acquisitions NUMBER] [--seed NUMBER] [--quorum] [--json]
+const USAGE = `usage: npm run prove -- locks [--fault NAME] [--acquisitions NUMBER] [--seed NUMBER] [--quorum] [--json]
 
   --fault         only this one; may be given several times
   --acquisitions  locks to acquire with each fault (default 100000)
@@ -34,16 +34,20 @@ ${FAULTS.map(({ name, about }) => `  ${name.padEnd(16)}${about}`).join('\n')}
 /** Fewer faults than this prove little, however many locks there were. */
 const LEAST_INJECTIONS = 3;
 
-async function main(): Promise<number> {
-  const flags = readFlags();
+/** @param args What stands after `locks`. Resolves to the exit code. */
+export async function proveLocks(args: readonly string[]): Promise<number> {
+  const flags = readFlags(args);
   if (flags === undefined) return 2;
   const { faults, json, ...size } = flags;
   const progress = new ProgressLine(process.stderr);
   const outcomes: Outcome[] = [];
   for (const fault of faults) {
-    progress.begin(fault.name, size.acquisitions);
+    progress.begin(fault.name);
     const injections = fault.inject === undefined ? 0 : LEAST_INJECTIONS;
-    const onProgress = progress.show.bind(progress);
+    const onProgress = ({ acquired, injected }: Progress): void => {
+      const text = `${acquired} of ${size.acquisitions} acquired, ${injected} faults`;
+      progress.show(acquired / size.acquisitions, text);
+    };
     const outcome = await run({ ...size, fault, injections, onProgress });
     progress.end();
     outcomes.push(outcome);
@@ -70,9 +74,10 @@ function plain({ fault, ...outcome }: Outcome): unknown {
   return { fault: fault.name, ...outcome };
 }
 
-function readFlags(): Flags | undefined {
+function readFlags(args: readonly string[]): Flags | undefined {
   try {
     const { values } = parseArgs({
+      args: [...args],
       options: {
         fault: { type: 'string', multiple: true, default: [] },
         acquisitions: { type: 'string', default: '100000' },
@@ -99,5 +104,3 @@ function readFlags(): Flags | undefined {
   process.stderr.write(USAGE);
   return undefined;
 }
-
-process.exitCode = await main();

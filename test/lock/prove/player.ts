@@ -8,14 +8,15 @@ import { RingCacheError } from '../../../src/errors.ts';
 import type { Lock } from '../../../src/lock/lock.ts';
 import type { Locks } from '../../../src/lock/locks.ts';
 import type { LockOptions } from '../../../src/lock/settings.ts';
-import { type Diary, nowMs } from './diary.ts';
+import { type Diary, nowMs } from '../../support/prove/diary.ts';
+import type { StallWatch } from '../../support/prove/stall-watch.ts';
+import type { HistoryEvent } from '../history.ts';
 import type { Registers } from './registers.ts';
-import type { StallWatch } from './stall-watch.ts';
 
 export interface PlayerParts {
   readonly locks: Locks;
   readonly registers: Registers;
-  readonly diary: Diary;
+  readonly diary: Diary<HistoryEvent>;
   readonly stalls: StallWatch;
   readonly random: () => number;
   /** Before each operation's number. */

@@ -8,10 +8,17 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type LocalNodes, startLocalNodes } from '../../../src/local.ts';
 import { randomOf } from '../../cache/random.ts';
+import { Cast } from '../../support/prove/cast.ts';
 import { FaultProxy } from '../../support/proxy.ts';
-import { judge, surroundings, type Verdict, type Violation } from '../history.ts';
-import { Cast, type CastPlan } from './cast.ts';
+import {
+  type HistoryEvent,
+  judge,
+  surroundings,
+  type Verdict,
+  type Violation,
+} from '../history.ts';
 import type { Fault, Stage } from './faults.ts';
+import type { Account, Worker, WorkerPlan } from './worker.ts';
 
 export interface RunOptions {
   readonly fault: Fault;
@@ -89,16 +96,22 @@ export async function run(options: RunOptions): Promise<Outcome> {
   const proxies = fault.behindProxies
     ? await Promise.all(nodes.map(({ port }) => FaultProxy.start(port)))
     : [];
-  const cast = new Cast({ ...planOf(all, proxies), folder, quorum, seed });
+  const cast = new Cast<Account, Worker>({
+    worker: '../lock/prove/worker.ts',
+    rest: planOf(all, { proxies, quorum }),
+    processes: PROCESSES,
+    seed,
+    folder,
+  });
   try {
     await cast.begin();
     const stage: Stage = { cast, nodes, proxies, ttlMs: TTL_MS, random: randomOf(seed) };
     const injections = await play(stage, options);
     const acquiredAfter = await calm(cast, CALM.leastLocks);
     await cast.end();
-    const history = cast.history();
+    const history = cast.history<HistoryEvent>();
     const verdict = judge(history);
-    const { overMs, lateMs, longestStallMs } = cast.account;
+    const { overMs, lateMs, longestStallMs } = sumOf(cast);
     return {
       fault,
       quorum,
@@ -123,15 +136,28 @@ export async function run(options: RunOptions): Promise<Outcome> {
   }
 }
 
+/** Of all that have ever played, as far as they have told. */
+function sumOf({ accounts }: Stage['cast']): Account {
+  return accounts.reduce(
+    (sum, one) => ({
+      acquired: sum.acquired + one.acquired,
+      overMs: Math.max(sum.overMs, one.overMs),
+      lateMs: Math.max(sum.lateMs, one.lateMs),
+      longestStallMs: Math.max(sum.longestStallMs, one.longestStallMs),
+    }),
+    { acquired: 0, overMs: 0, lateMs: 0, longestStallMs: 0 },
+  );
+}
+
 function planOf(
   all: LocalNodes,
-  proxies: readonly FaultProxy[],
-): Omit<CastPlan, 'folder' | 'quorum' | 'seed'> {
+  { proxies, quorum }: { proxies: readonly FaultProxy[]; quorum: boolean },
+): WorkerPlan {
   const nodes = all.slice(0, -1).map(({ id, url }, i) => ({ id, url: proxies[i]?.url ?? url }));
   return {
     nodes,
     registers: all.at(-1)!.url,
-    processes: PROCESSES,
+    quorum,
     callers: CALLERS,
     names: NAMES,
     ttlMs: TTL_MS,
@@ -149,7 +175,7 @@ async function play(stage: Stage, options: RunOptions): Promise<number> {
   let injected = 0;
   for (;;) {
     await calm(cast, between);
-    const { acquired } = cast.account;
+    const { acquired } = sumOf(cast);
     onProgress?.({ acquired, injected });
     if (acquired >= acquisitions && injected >= injections) return injected;
     if (await fault.inject?.(stage, injected)) injected++;
@@ -157,15 +183,15 @@ async function play(stage: Stage, options: RunOptions): Promise<number> {
 }
 
 /** Waits until so many more were acquired; resolves to how many it were. */
-async function calm(cast: Cast, wanted: number): Promise<number> {
+async function calm(cast: Stage['cast'], wanted: number): Promise<number> {
   await cast.ask();
-  const before = cast.account.acquired;
+  const before = sumOf(cast).acquired;
   const end = performance.now() + CALM.atMostMs;
   let acquired = 0;
   while (acquired < wanted && performance.now() < end) {
     await sleep(LOOK_MS);
     await cast.ask();
-    acquired = cast.account.acquired - before;
+    acquired = sumOf(cast).acquired - before;
   }
   return acquired;
 }

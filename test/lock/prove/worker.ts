@@ -1,12 +1,14 @@
 /** A process of a run: see player.ts for what it does, and cast.ts for who asks it what. */
 import { createLocks, type Locks } from '../../../src/index.ts';
 import { randomOf } from '../../cache/random.ts';
-import { serve } from '../../support/serve.ts';
-import { Diary } from './diary.ts';
+import type { Part } from '../../support/prove/cast.ts';
+import { Diary } from '../../support/prove/diary.ts';
+import { StallWatch } from '../../support/prove/stall-watch.ts';
+import { leave, serve } from '../../support/serve.ts';
 import { type Ambush, Player, type Tally } from './player.ts';
 import { Registers } from './registers.ts';
-import { StallWatch } from './stall-watch.ts';
 
+/** What is the same for all. */
 export interface WorkerPlan {
   readonly nodes: readonly { readonly id: string; readonly url: string }[];
   readonly registers: string;
@@ -17,9 +19,6 @@ export interface WorkerPlan {
   readonly names: readonly string[];
   /** Callers at the same time. */
   readonly callers: number;
-  readonly seed: number;
-  readonly label: string;
-  readonly diary: string;
 }
 
 export interface Account extends Tally {
@@ -29,7 +28,7 @@ export interface Account extends Tally {
 /** A holder is where it is still when the loop comes to be blocked. */
 const BLOCK_STAY_MS = 5;
 
-const plan = JSON.parse(process.argv[2] ?? '') as WorkerPlan;
+const plan = JSON.parse(process.argv[2] ?? '') as WorkerPlan & Part;
 const stalls = new StallWatch();
 const registers = new Registers(plan.registers);
 let locks: (Locks & AsyncDisposable) | undefined;
@@ -105,6 +104,8 @@ const handlers = {
     registers.close();
     return handlers.account();
   },
+
+  leave,
 };
 export type Worker = typeof handlers;
 

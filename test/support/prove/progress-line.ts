@@ -1,6 +1,5 @@
 /** How far a run is: a bar on a terminal, elsewhere a plain line every ten seconds. */
 import { bar } from '../../../demo/paint.ts';
-import type { Progress } from './run.ts';
 
 const BAR_WIDTH = 30;
 const PLAIN_EVERY_MS = 10_000;
@@ -9,7 +8,6 @@ const CLEAR = '\r\x1b[K';
 export class ProgressLine {
   readonly #stream: NodeJS.WriteStream;
   #name = '';
-  #wanted = 1;
   #startedAt = 0;
   #plainAt = 0;
 
@@ -17,20 +15,19 @@ export class ProgressLine {
     this.#stream = stream;
   }
 
-  begin(name: string, wanted: number): void {
+  begin(name: string): void {
     this.#name = name;
-    this.#wanted = wanted;
     this.#startedAt = performance.now();
     this.#plainAt = this.#startedAt;
     if (!this.#stream.isTTY) this.#stream.write(`${name} …\n`);
   }
 
-  show({ acquired, injected }: Progress): void {
+  /** @param share 0 to 1. */
+  show(share: number, what: string): void {
     const now = performance.now();
-    const seconds = Math.round((now - this.#startedAt) / 1_000);
-    const text = `${acquired} of ${this.#wanted} acquired, ${injected} faults, ${seconds} s`;
+    const text = `${what}, ${Math.round((now - this.#startedAt) / 1_000)} s`;
     if (this.#stream.isTTY) {
-      const done = bar(acquired / this.#wanted, BAR_WIDTH).padEnd(BAR_WIDTH);
+      const done = bar(Math.min(1, share), BAR_WIDTH).padEnd(BAR_WIDTH);
       this.#stream.write(`${CLEAR}${this.#name.padEnd(16)}${done} ${text}`);
     } else if (now - this.#plainAt >= PLAIN_EVERY_MS) {
       this.#plainAt = now;

@@ -1,7 +1,7 @@
 /**
  * When this process did not get to run: its event loop was blocked, it was
  * stopped, or the machine gave the processor to others. What was late for that
- * reason was not late because of the locks.
+ * reason was not late because of what is to be proved.
  */
 import { nowMs } from './diary.ts';
 
@@ -10,7 +10,7 @@ const EVERY_MS = 5;
 const LATE_MS = 8;
 const KEPT = 500;
 
-interface Stall {
+export interface Stall {
   readonly from: number;
   readonly to: number;
 }
@@ -19,8 +19,11 @@ export class StallWatch {
   readonly #stalls: Stall[] = [];
   #lastAt = nowMs();
   #longestMs = 0;
+  readonly #told: (stall: Stall) => void;
 
-  constructor() {
+  /** @param told Each, when it is over. */
+  constructor(told: (stall: Stall) => void = () => {}) {
+    this.#told = told;
     setInterval(() => this.#tick(), EVERY_MS).unref();
   }
 
@@ -45,6 +48,7 @@ export class StallWatch {
       this.#stalls.push({ from: this.#lastAt, to: now });
       if (this.#stalls.length > KEPT) this.#stalls.shift();
       this.#longestMs = Math.max(this.#longestMs, gapMs);
+      this.#told({ from: this.#lastAt, to: now });
     }
     this.#lastAt = now;
   }

@@ -1,0 +1,96 @@
+/** What is done to the network between processes and nodes while the ring changes. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { FaultProxy } from '../../support/proxy.ts';
+import { type Fault, outageMs, type Stage, whileChanging } from './stage.ts';
+
+export const NETWORK_FAULTS: readonly Fault[] = [
+  {
+    name: 'cut-off-one',
+    about: 'one process does not reach a node, or any, while the others do',
+    behindProxies: true,
+    async inject(stage, round) {
+      const { rings, cast, proxies } = stage;
+      const name = cast.labelOf(rings.pick(cast.playing));
+      const cut = round % 3 === 2 ? proxies : [rings.pick(proxies)];
+      await whileChanging(stage, () => blackhole(stage, cut, name));
+    },
+  },
+  {
+    name: 'cut-off-all',
+    about: 'nobody reaches a node, which runs on',
+    behindProxies: true,
+    async inject(stage) {
+      const proxy = stage.rings.pick(stage.proxies);
+      await whileChanging(stage, () => blackhole(stage, [proxy]));
+    },
+  },
+  {
+    name: 'replies-dropped',
+    about: 'a node carries out what it is asked, and its answers are lost',
+    behindProxies: true,
+    async inject(stage) {
+      const proxy = stage.rings.pick(stage.proxies);
+      await whileChanging(stage, () =>
+        noted(stage, `answers are lost of ${placesOf(stage, [proxy])}`, async () => {
+          proxy.set({ kind: 'drop' });
+          await sleep(outageMs(stage));
+          heal(proxy);
+        }),
+      );
+    },
+  },
+  {
+    name: 'replies-slow',
+    about: 'what a node answers comes about as late as anybody waits for it, or later',
+    behindProxies: true,
+    async inject(stage) {
+      const proxy = stage.rings.pick(stage.proxies);
+      await whileChanging(stage, () =>
+        noted(stage, `answers are late of ${placesOf(stage, [proxy])}`, async () => {
+          proxy.set({ kind: 'latency', ms: 40 + 200 * stage.random() });
+          await sleep(outageMs(stage));
+          proxy.set({ kind: 'none' });
+        }),
+      );
+    },
+  },
+  {
+    name: 'requests-stray',
+    about: 'what was sent over a connection arrives after its client has made another one',
+    behindProxies: true,
+    async inject(stage) {
+      const proxy = stage.rings.pick(stage.proxies);
+      await whileChanging(stage, () =>
+        noted(stage, `requests stray on their way to ${placesOf(stage, [proxy])}`, async () => {
+          proxy.stray();
+          await sleep(600 + outageMs(stage));
+          proxy.arrive();
+        }),
+      );
+    },
+  },
+];
+
+async function blackhole(stage: Stage, cut: readonly FaultProxy[], name?: string): Promise<void> {
+  await noted(stage, `${placesOf(stage, cut)}: cut off from ${name ?? 'all'}`, async () => {
+    for (const proxy of cut) proxy.set({ kind: 'blackhole' }, name);
+    await sleep(outageMs(stage));
+    for (const proxy of cut) heal(proxy, name);
+  });
+}
+
+async function noted(stage: Stage, what: string, work: () => Promise<void>): Promise<void> {
+  stage.note(what);
+  await work();
+  stage.note(`over: ${what}`);
+}
+
+function placesOf({ proxies, nodes }: Stage, some: readonly FaultProxy[]): string {
+  return some.map((proxy) => nodes[proxies.indexOf(proxy)]?.id).join(', ');
+}
+
+/** A stream that goes on after a gap is nothing that TCP does. */
+function heal(proxy: FaultProxy, name?: string): void {
+  proxy.reset(name);
+  proxy.set({ kind: 'none' }, name);
+}
