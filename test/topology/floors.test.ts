@@ -144,6 +144,7 @@ describe('a control that comes back with what it had', () => {
     fleet.server('a').restartFromSaved();
     expect(fleet.server('a').epoch()).toBe(1);
     await late.node('a').readmit();
+    await fleet.clock.settle();
     expect(late.topology.snapshot.ring.ids).toEqual(['a', 'b', 'c', 'd']);
     expect(late.topology.document.epoch).toBe(5);
     expect(fleet.server('a').epoch()).toBe(5);
