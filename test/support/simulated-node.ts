@@ -223,6 +223,7 @@ export class SimulatedNode implements CacheNode {
 
   #exchange<T>(what: string, act: () => T, leftMs = this.#timeoutMs): Promise<T> {
     this.sent.push(what);
+    const run = this.#run;
     return new Promise((resolve, reject) => {
       const fail = (error: NodeUnavailableError): void => {
         timer.cancel();
@@ -235,8 +236,9 @@ export class SimulatedNode implements CacheNode {
       this.#underWay.add(fail);
       this.#requests.push(() => {
         if (this.fault === 'down' || this.closed) return fail(this.#unavailable('connection'));
-        if (this.#run !== this.server.run) {
-          this.#state = 'down';
+        // What was sent to a server is not sent again to the next one.
+        if (run !== this.server.run) {
+          if (this.#run === run) this.#state = 'down';
           return fail(this.#unavailable('connection'));
         }
         if (this.fault === 'request-lost') return;
