@@ -9,6 +9,7 @@
  * An admission follows every connect. There is no breaker, and no batch: each
  * read of a batch acts by itself, which allows more interleavings, not fewer.
  */
+import { within } from '../../src/clock.ts';
 import { NodeUnavailableError, type Unavailability } from '../../src/errors.ts';
 import type { LockNode } from '../../src/node/lock-node.ts';
 import type {
@@ -48,6 +49,8 @@ export interface SimulatedNodeOptions {
 }
 
 const ROUNDS = 3;
+/** As in admission.ts. */
+const DECISION_MS = 5_000;
 
 /** One process's view of a server. */
 export class SimulatedNode implements CacheNode {
@@ -107,7 +110,11 @@ export class SimulatedNode implements CacheNode {
   async #pass(): Promise<boolean> {
     for (let round = 0; round < ROUNDS; round++) {
       const greeting = await this.#greet();
-      const decision = await this.#host.admit(this.id, greeting);
+      const decision = await within(
+        Promise.resolve(this.#host.admit(this.id, greeting)),
+        DECISION_MS,
+        { clock: this.server.clock, late: () => this.#unavailable('timeout') },
+      );
       if (decision.kind === 'reject') return false;
       const { fence, document } = decision;
       const install = () => this.server.install(fence, document, true);
