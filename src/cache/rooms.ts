@@ -52,7 +52,7 @@ export async function joinRooms(
     },
     trouble: (node, error) => events.emit('node:trouble', { node, error }),
     confirmed(node, key) {
-      writes.confirmed(key);
+      writes.confirmed(key, node);
       events.emit('invalidation:confirmed', { key, node });
     },
   };
@@ -62,6 +62,7 @@ export async function joinRooms(
   };
   const swapped: TopologyParts['swapped'] = (snapshot, adopted) => {
     locks.follow();
+    changer.follow();
     memory.follow((key) => snapshot.ring.owner(key));
     events.emit(adopted ? 'topology:adopted' : 'topology:changed', {
       epoch: snapshot.epoch,

@@ -10,7 +10,7 @@ import { openCache, runningFleet } from './fleet.ts';
 import { interruptible } from './interrupt.ts';
 import { type Output, printJson } from './screen.ts';
 import { type Cell, type Column, table } from './table.ts';
-import { count, many, percent, time } from './text.ts';
+import { count, inOrder, many, percent, time } from './text.ts';
 import { type Args, type Call, type Command, FailedError } from './usage.ts';
 
 /** What is not deleted for some reason is gone by itself after this. */
@@ -139,7 +139,7 @@ async function measure(
     all.record(ms, hit);
   }
   const seconds = elapsed / 1_000;
-  const nodes = [...tallies].map(([id, tally]) => ({ id, ...tally.result(seconds) }));
+  const nodes = inOrder([...tallies].map(([id, tally]) => ({ id, ...tally.result(seconds) })));
   print(output, { prefix, load: { ...load, seconds }, nodes, all: all.result(seconds), left });
   if (signal.aborted) err.print('Interrupted: the numbers are those until then.');
   return signal.aborted || left > 0 || all.keys < keys.length ? 1 : 0;

@@ -15,12 +15,14 @@ const BAR_WIDTH = 30;
 export class ProgressBar {
   readonly #screen: Screen;
   readonly #startedAt = performance.now();
-  #drawnAt = Number.NEGATIVE_INFINITY;
+  #drawnAt: number;
   #drawn = false;
   #toldAt = performance.now();
 
   constructor(screen: Screen) {
     this.#screen = screen;
+    // A line in a log only for what takes its time.
+    this.#drawnAt = screen.isTerminal ? Number.NEGATIVE_INFINITY : this.#startedAt;
   }
 
   update(progress: Readonly<Progress>): void {

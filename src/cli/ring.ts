@@ -3,7 +3,7 @@ import type { Fleet, HashRing } from '../index.ts';
 import { findFleet, namespaceOf, ringOf } from './fleet.ts';
 import { type Output, printJson, type Screen } from './screen.ts';
 import { type Cell, type Column, table } from './table.ts';
-import { bar, escaped, many, percent } from './text.ts';
+import { bar, escaped, inOrder, many, percent } from './text.ts';
 import type { Call, Command } from './usage.ts';
 
 export const OFFLINE = {
@@ -64,7 +64,7 @@ export function headline({ out }: Output, fleet: Fleet, offline = false): string
 
 function sharesOf(fleet: Fleet, placed: HashRing): (Fleet['nodes'][number] & { share: number })[] {
   const shares = placed.shares();
-  return fleet.nodes.map((node) => ({ ...node, share: shares[node.id] ?? 0 }));
+  return inOrder(fleet.nodes).map((node) => ({ ...node, share: shares[node.id] ?? 0 }));
 }
 
 const COLUMNS: readonly Column[] = [

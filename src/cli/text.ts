@@ -122,3 +122,13 @@ export function time(ms: number): string {
   if (ms < 172_800_000) return `${Math.round(ms / 3_600_000)} h`;
   return `${Math.round(ms / 86_400_000)} d`;
 }
+
+const NAMES = new Intl.Collator('en', { numeric: true });
+
+/** In the order in which a person looks for them: cache-2 before cache-10, and last who is leaving. */
+export function inOrder<T extends { readonly id: string; readonly weight?: number }>(
+  nodes: readonly T[],
+): T[] {
+  const isLeaving = ({ weight }: T): number => (weight === 0 ? 1 : 0);
+  return nodes.toSorted((a, b) => isLeaving(a) - isLeaving(b) || NAMES.compare(a.id, b.id));
+}

@@ -5,7 +5,7 @@ import { FullScreen } from './full-screen.ts';
 import { interruptible, sleep } from './interrupt.ts';
 import { headOf } from './ring.ts';
 import type { Output } from './screen.ts';
-import { escapedJson } from './text.ts';
+import { escapedJson, inOrder } from './text.ts';
 import { frameOf, ratesOf, type Sample } from './top-frame.ts';
 import type { Call, Command } from './usage.ts';
 
@@ -79,6 +79,7 @@ class View {
   readonly #output: Output;
   readonly #fleet: Fleet;
   #before: Sample | undefined;
+  #printed = false;
 
   constructor(cache: RingCache, fleet: Fleet, output: Output) {
     this.#cache = cache;
@@ -90,7 +91,10 @@ class View {
     const reports = await this.#cache.inspectNodes();
     const at = performance.now();
     const before = this.#before;
-    const nodes = reports.map((report) => ({ ...report, ...ratesOf(report, { at, before }) }));
+    const nodes = inOrder(reports).map((report) => ({
+      ...report,
+      ...ratesOf(report, { at, before }),
+    }));
     const { epoch, state } = this.#cache.topology;
     this.#before = { at, epoch, state, nodes };
     return this.#before;
@@ -103,7 +107,8 @@ class View {
   print(sample: Sample): void {
     const { out, json } = this.#output;
     if (!json) {
-      out.print(...this.lines(sample), '');
+      out.print(...(this.#printed ? [''] : []), ...this.lines(sample));
+      this.#printed = true;
       return;
     }
     const { epoch, state, nodes } = sample;

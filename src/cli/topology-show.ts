@@ -4,7 +4,7 @@ import { ringOf, runningFleet } from './fleet.ts';
 import { headline, headOf, problemLines, stateOf } from './ring.ts';
 import { printJson } from './screen.ts';
 import { type Cell, type Column, table } from './table.ts';
-import { escaped, percent } from './text.ts';
+import { escaped, inOrder, percent } from './text.ts';
 import type { Call, Command } from './usage.ts';
 
 export const show: Command = {
@@ -22,7 +22,7 @@ async function run({ args, output }: Call): Promise<number> {
   args.none();
   const fleet = await runningFleet(args);
   const shares = (await ringOf(fleet)).shares();
-  const nodes = fleet.nodes.map((node) => ({ ...node, share: shares[node.id] ?? 0 }));
+  const nodes = inOrder(fleet.nodes).map((node) => ({ ...node, share: shares[node.id] ?? 0 }));
   if (output.json) {
     const { control, change = null } = fleet;
     printJson(output, { ...headOf(fleet), control, change, nodes });

@@ -124,8 +124,9 @@ async function changeRing({ args, output }: Call, kind: Kind | undefined): Promi
   checkConfirmable(output, args);
   const fleet = await runningFleet(args);
   checkChange(wanted, fleet);
-  const plan = await planOf(wanted, fleet);
   const dryRun = args.flag('dry-run');
+  if (!dryRun) refuseWhileChanging(fleet);
+  const plan = await planOf(wanted, fleet);
   const { json, out } = output;
   if (dryRun || !json) {
     if (!json) out.print(headline(output, fleet), '');
@@ -133,7 +134,6 @@ async function changeRing({ args, output }: Call, kind: Kind | undefined): Promi
     if (!json) out.print('');
   }
   if (dryRun) return 0;
-  refuseWhileChanging(fleet);
   if (!(await confirmed('Change the ring now?', output, args))) return declined(output);
   return withCache(fleet, (cache) =>
     drive(cache, output, {

@@ -15,6 +15,7 @@ import { dropOrphans, greetingOf, orphanOf, removeKeys } from './admission.ts';
 import { EpochMemo, type ReadHost } from './batch.ts';
 import type { PayloadCodec } from './codec.ts';
 import { identityOf, writeEntry } from './entry.ts';
+import type { GuardNode } from './guard-node.ts';
 import type {
   Budget,
   CacheNode,
@@ -39,8 +40,9 @@ import { keysOf, type NodeKeys } from './node-keys.ts';
 import { Outbox } from './outbox.ts';
 import { PushChannel } from './push.ts';
 import { runScript } from './question.ts';
+import { RedisGuardNode } from './redis-guard-node.ts';
 import { RedisLockNode } from './redis-lock-node.ts';
-import { Removals } from './removals.ts';
+import { inPieces, Removals } from './removals.ts';
 import { ReplyReader } from './replies.ts';
 import { askReport, readReport, type ServerReport } from './report.ts';
 import {
@@ -76,6 +78,7 @@ export interface NodeParts {
 export class RedisNode implements CacheNode {
   readonly id: string;
   readonly locks: RedisLockNode;
+  readonly guard: GuardNode;
   readonly #clock: Clock;
   readonly #keys: NodeKeys;
   readonly #nodeClock: NodeClock;
@@ -86,8 +89,8 @@ export class RedisNode implements CacheNode {
   readonly #outbox: Outbox;
   readonly #replies: ReplyReader;
   readonly #push: PushChannel;
-  /** How long after it was sent a set may act. */
-  readonly #writeMs: number;
+  /** How long after it was sent a request may act. */
+  readonly #actMs: number;
   #closing: Promise<void> | undefined;
 
   constructor(place: Place, parts: NodeParts) {
@@ -128,7 +131,12 @@ export class RedisNode implements CacheNode {
       standing: this.#standing,
       counters: this.#counters,
     });
-    this.#writeMs = tuning.timeoutMs + CLOCK_MARGIN_MS;
+    this.guard = new RedisGuardNode({
+      keys: this.#keys,
+      outbox: this.#outbox,
+      standing: this.#standing,
+    });
+    this.#actMs = tuning.timeoutMs + CLOCK_MARGIN_MS;
     this.#push = new PushChannel(place, { clock, tuning });
     this.locks = new RedisLockNode({
       keys: this.#keys,
@@ -169,6 +177,10 @@ export class RedisNode implements CacheNode {
 
   state(): NodeState {
     return this.#standing.state;
+  }
+
+  get gone(): boolean {
+    return this.#standing.connection.refused;
   }
 
   stats(): NodeStats {
@@ -280,13 +292,21 @@ export class RedisNode implements CacheNode {
     const answer = await this.#outbox.ask(
       (client) => {
         this.#counters.scripts += 1;
-        const deadline = Math.ceil(this.#nodeClock.now() + this.#writeMs);
-        return runScript(client, WRITE, [...keys, entry.fence, ...this.#sealed(entry), deadline]);
+        const rest = [entry.fence, ...this.#sealed(entry), this.#deadline()];
+        return runScript(client, WRITE, [...keys, ...rest]);
       },
       (reply) => (reply === REPLY.late ? undefined : this.#replies.write(reply)),
     );
-    if (answer !== undefined) return answer;
-    // It answered in time, so its clock is another one than we know.
+    return answer ?? this.#late();
+  }
+
+  /** Until when a request sent now may act, in the time of the node. */
+  #deadline(): number {
+    return Math.ceil(this.#nodeClock.now() + this.#actMs);
+  }
+
+  /** It answered in time that the request was late, so its clock is another one than we know. */
+  #late(): never {
     this.#nodeClock.mistrust();
     throw this.#standing.connection.failures.plain('timeout', 'its clock was set');
   }
@@ -308,6 +328,13 @@ export class RedisNode implements CacheNode {
 
   removeLater(key: string, untilMs: number): void {
     this.#removals.add(key, untilMs);
+  }
+
+  async removeAll(keys: readonly string[]): Promise<void> {
+    const removed = inPieces(keys).map((some) => {
+      return this.#outbox.ask((client) => removeKeys(client, this.#keys, some), Boolean);
+    });
+    await Promise.all(removed);
   }
 
   copy(key: string, fence: string, budget?: Budget): Promise<CopyAnswer> {
@@ -355,13 +382,16 @@ export class RedisNode implements CacheNode {
     );
   }
 
-  install(fence: string, document: string): ReturnType<CacheNode['install']> {
+  async install(fence: string, document: string): ReturnType<CacheNode['install']> {
     const { fence: fenceKey, document: documentKey, run } = this.#keys;
     const { runId } = this.#standing;
-    const operands = [fenceKey, documentKey, run, fence, document, runId, ''];
-    return this.#outbox.askUnguarded(
-      (client) => runScript(client, INSTALL, operands),
-      (reply) => this.#replies.install(reply),
+    const answer = await this.#outbox.askUnguarded(
+      (client) => {
+        const rest = [fence, document, runId, '', this.#deadline()];
+        return runScript(client, INSTALL, [fenceKey, documentKey, run, ...rest]);
+      },
+      (reply) => (reply === REPLY.late ? undefined : this.#replies.install(reply)),
     );
+    return answer ?? this.#late();
   }
 }

@@ -3,7 +3,7 @@ import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
-import { expect, vi } from 'vitest';
+import { expect, onTestFinished, vi } from 'vitest';
 import { run } from '../../src/cli/run.ts';
 import { eventually } from '../support/eventually.ts';
 
@@ -38,6 +38,10 @@ export class Running {
     this.#child = spawn(command, args, {
       env: { ...bareEnvironment(), ...env },
       stdio: ['pipe', 'pipe', 'pipe'],
+    });
+    // A test that fails half way leaves nothing running.
+    onTestFinished(() => {
+      this.#child.kill('SIGKILL');
     });
     const { stdin, stdout, stderr } = this.#child;
     stdout?.setEncoding('utf8').on('data', (text: string) => {

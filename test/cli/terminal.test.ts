@@ -48,6 +48,26 @@ describe.skipIf(!hasTerminal)('at a terminal', () => {
     expect(stdout.endsWith(LEFT)).toBe(true);
   });
 
+  test('top has all that matters on 80 columns', async () => {
+    await open();
+    const running = startAtTerminal(['top', '--no-color', ...fleet()], { columns: 80 });
+    await running.has(/all +3 up/);
+    running.type('q');
+    const { stdout } = await running.ended;
+    const titles = stripVTControlCharacters(stdout).split('\r\n')[2];
+    expect(titles?.split(/ +/)).toEqual([
+      'node',
+      'state',
+      'breaker',
+      'share',
+      'memory',
+      'keys',
+      'ops/s',
+      'hits',
+      'ping',
+    ]);
+  });
+
   test('a narrow one loses columns, and no line is longer than it', async () => {
     await open();
     const { stdout } = await startAtTerminal(['ring', ...fleet()], { columns: 44 }).ended;

@@ -2,7 +2,17 @@
 import { describe, expect, test } from 'vitest';
 import { Screen } from '../../src/cli/screen.ts';
 import { table } from '../../src/cli/table.ts';
-import { bar, bytes, cut, escaped, escapedJson, time, widthOf, wrap } from '../../src/cli/text.ts';
+import {
+  bar,
+  bytes,
+  cut,
+  escaped,
+  escapedJson,
+  inOrder,
+  time,
+  widthOf,
+  wrap,
+} from '../../src/cli/text.ts';
 
 describe('escaped', () => {
   test.each([
@@ -62,6 +72,12 @@ test('numbers are short and true', () => {
     '60 min',
     '2 d',
   ]);
+});
+
+test('nodes are in the order in which a person looks for them', () => {
+  const ids = (nodes: { id: string; weight?: number }[]) => inOrder(nodes).map(({ id }) => id);
+  const [ten, two, leaving] = [{ id: 'n-10' }, { id: 'n-2' }, { id: 'n-1', weight: 0 }];
+  expect(ids([leaving, ten, two])).toEqual(['n-2', 'n-10', 'n-1']);
 });
 
 describe('a table', () => {

@@ -91,7 +91,7 @@ describe('add, remove, weight', () => {
   test('progress is a line now and then where there is no terminal', async () => {
     const cache = await open();
     await fill(cache);
-    const words = ['topology', 'remove', 'node-3', '--yes', '--keys-per-second', '150', ...fleet()];
+    const words = ['topology', 'remove', 'node-3', '--yes', '--keys-per-second', '100', ...fleet()];
     const { code, stderr } = await cli(words);
     expect(code).toBe(0);
     const lines = stderr.trimEnd().split('\n');
@@ -167,6 +167,22 @@ describe('a change that is interrupted', () => {
     expect(await shown()).toMatchObject({ state: 'stable', epoch: 3, change: null });
   });
 
+  test('by Ctrl-C twice is left half way at once', async () => {
+    const cache = await open();
+    const running = await slowChange(cache);
+    // The end of the change waits for it.
+    await nodes[2]!.pause();
+    running.signal('SIGINT');
+    await running.says(/Stopping/);
+    running.signal('SIGINT');
+    expect(await running.ended).toMatchObject({
+      code: 1,
+      stdout: expect.not.stringContaining('Done'),
+    });
+    await nodes[2]!.resume();
+    expect(await shown()).toMatchObject({ state: 'joint', change: { add: ['node-4'] } });
+  });
+
   test('by SIGKILL can be finished by another process, and nothing is lost', async () => {
     const cache = await open();
     const running = await slowChange(cache);
@@ -177,7 +193,7 @@ describe('a change that is interrupted', () => {
     const { stdout } = await cli(['topology', 'show', ...fleet()]);
     expect(stdout).toContain('A change is under way: node-4 joining.');
     const busy = await cli(['topology', 'remove', 'node-2', '--yes', ...fleet()]);
-    expect(busy.code).toBe(1);
+    expect(busy).toMatchObject({ code: 1, stdout: '' });
     expect(busy.stderr).toContain('ringcache topology resume, or abort');
     const dry = await cli(['topology', 'resume', '--dry-run', ...fleet()]);
     expect(dry).toMatchObject({ code: 0, stdout: expect.stringContaining('This would finish it') });

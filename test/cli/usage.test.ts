@@ -67,6 +67,20 @@ describe('help', () => {
   });
 });
 
+test('docs/cli.md names commands and options that there are', async () => {
+  const text = readFileSync(new URL('../../docs/cli.md', import.meta.url), 'utf8');
+  const places = /(?:^\$? ?ringcache |\| `|^## (?=[a-z]+:))(topology [a-z]+|(?!topology)[a-z]+)/gm;
+  const names = new Set([...text.matchAll(places)].map(([, name = '']) => name));
+  expect(names.size).toBeGreaterThanOrEqual(13);
+  let helps = '';
+  for (const name of names) {
+    const { code, stdout } = await cliHere(['help', ...name.split(' ')]);
+    expect({ name, code }).toEqual({ name, code: 0 });
+    helps += stdout;
+  }
+  for (const [option] of text.matchAll(/--[a-z][a-z-]*/g)) expect(helps).toContain(`  ${option}`);
+});
+
 describe('refused with exit code 2', () => {
   test.each<[words: string[], why: string]>([
     [['blah'], "'blah' is no command; there are ring, plan, topology, explain, top, bench"],
@@ -189,8 +203,8 @@ describe('which nodes', () => {
     const told = await ring(['--config', file]);
     expect(told).toMatchObject({ namespace: 'filed', ring: { points: 64 } });
     expect(told.nodes.map(({ id, url, weight }) => [id, url, weight])).toEqual([
-      ['h:1', 'redis://h:1', 1],
       ['b', 'redis://h:2', 3],
+      ['h:1', 'redis://h:1', 1],
     ]);
     expect(JSON.stringify(told)).not.toContain('hunter2');
   });

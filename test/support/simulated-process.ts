@@ -161,6 +161,7 @@ export class SimulatedProcess {
     const memory = options.memory ?? new Memory(MEMORY);
     const nodes = new Map<string, SimulatedNode>();
     const swaps: SimulatedProcess['swaps'] = [];
+    let made: SimulatedProcess | undefined;
     const topology = await Topology.create(options.seats, {
       clock,
       ring: options.ring ?? RING,
@@ -173,13 +174,15 @@ export class SimulatedProcess {
       swapped: (snapshot, adopted) => {
         options.swapping?.(snapshot);
         eras.follow();
+        made?.changer.follow();
         memory.follow((key) => snapshot.ring.owner(key));
         swaps.push({ snapshot, adopted });
       },
     });
     options.swapping?.(topology.snapshot);
     const eras = new LockEras(topology, clock, LONGEST_LOCK_MS);
-    return new SimulatedProcess(options, { topology, memory, nodes, swaps, eras });
+    made = new SimulatedProcess(options, { topology, memory, nodes, swaps, eras });
+    return made;
   }
 
   /** Connected. */
