@@ -238,19 +238,26 @@ export class MissPath {
         if (answer.kind === 'lost') counters.fencedFills++;
         if (answer.kind === 'stored' || answer.kind === 'lost') return;
         if (answer.kind !== 'stale') break;
+        // The ring has changed meanwhile. The lease counts if an entry of its age would: a node that
+        // lost the key and got it back still has the lease, and has seen none of the deletes in between.
+        await this.#inTime(topology.refresh(snapshot), owner);
       } catch (error) {
         if (!(error instanceof NodeUnavailableError)) throw error;
         break;
       }
-      // The ring has changed meanwhile. The lease counts if an entry of its age would: a node that
-      // lost the key and got it back still has the lease, and has seen none of the deletes in between.
-      await topology.refresh(snapshot);
       const now = topology.snapshot;
       if (!sees(now, owner, { leasedIn, hash: flight.hash })) break;
       flight.snapshot = now;
     }
     // Not stored, or nobody knows: others need not wait for the lease to run out.
     flight.owner.dropLease(flight.key, token).catch(() => {});
+  }
+
+  /** To take up another ring may take as long as a node needs that hangs. */
+  #inTime(news: Promise<void>, node: CacheNode): Promise<void> {
+    const { clock, tuning } = this.#parts;
+    const late = () => new NodeUnavailableError(node.id, 'timeout');
+    return within(news, tuning.nodeTimeoutMs, { clock, late });
   }
 
   async #work(flight: Flight): Promise<Loaded> {

@@ -161,7 +161,7 @@ export class TopologyChanger {
       if (document.source === null || source === undefined) return undefined;
       const back = takenBack(document, source.fingerprint);
       try {
-        await propose(this.#topology, back);
+        await this.#propose(back, this.#topology.control);
       } catch (error) {
         if (!(error instanceof TopologyBusyError) || round === ROUNDS) throw error;
         continue;
@@ -246,16 +246,22 @@ export class TopologyChanger {
       try {
         const isReplaced = change.remove.includes(from.control.id) || invited.has(from.control.id);
         const isLost = control?.state().state !== 'up';
-        await propose(
-          this.#topology,
-          next,
-          isLost && isReplaced ? this.#heir(next, invited) : control,
-        );
+        await this.#propose(next, isLost && isReplaced ? this.#heir(next, invited) : control);
         return next;
       } catch (error) {
         if (error instanceof NodeUnavailableError) this.#unsure = fenceOfDocument(next);
         if (!(error instanceof TopologyBusyError) || round === ROUNDS) throw error;
       }
+    }
+  }
+
+  /** Has the control accept a document; what it knows better is in force here when it does not. */
+  async #propose(next: TopologyDocument, at: CacheNode | undefined): Promise<void> {
+    try {
+      await propose(this.#topology, next, at);
+    } catch (error) {
+      await this.#topology.settled();
+      throw error;
     }
   }
 

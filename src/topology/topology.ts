@@ -162,7 +162,7 @@ export class Topology {
     await new Promise<void>((resolve) => {
       // The first news will do: a node that hangs does not hold up the others' keys.
       const asked = this.#seats.nodes.map(async (node) => {
-        await this.#ask(node);
+        await this.hearFrom(node);
         if (this.#document.epoch > epoch) resolve();
       });
       void Promise.all(asked).then(() => resolve());
@@ -206,6 +206,11 @@ export class Topology {
     await node.close();
   }
 
+  /** Resolves when the newest document that is known is in force here. */
+  async settled(): Promise<void> {
+    await this.#takingUp;
+  }
+
   /** Puts a document into force here. It must have been accepted by the control, or found at a node. */
   async takeUp(document: TopologyDocument): Promise<void> {
     this.#learn(document, false);
@@ -238,9 +243,10 @@ export class Topology {
       learnFromOthers: async (id) => {
         const { control } = this;
         // Whatever is in force was accepted there first.
-        if (control !== undefined && control.id !== id && (await this.#ask(control))) return true;
+        if (control !== undefined && control.id !== id && (await this.hearFrom(control)))
+          return true;
         const others = this.#seats.nodes.filter((node) => node.id !== id);
-        const answers = await Promise.all(others.map((node) => this.#ask(node)));
+        const answers = await Promise.all(others.map((node) => this.hearFrom(node)));
         return 2 * answers.filter(Boolean).length >= others.length;
       },
       enact: async (next) => {
@@ -270,14 +276,14 @@ export class Topology {
   #confirmLater(): void {
     if (this.#closed) return;
     this.#confirming = this.#parts.clock.after(CONFIRM_MS, () => {
-      for (const node of this.#seats.nodes) void this.#ask(node);
+      for (const node of this.#seats.nodes) void this.hearFrom(node);
       if (!this.#parts.locksOnly) this.missed.lookAfter(this.#snapshot.nodes.keys());
       this.#confirmLater();
     });
   }
 
-  /** Learns what a node knows, and tells it what it does not. Resolves to whether it knew anything. */
-  async #ask(node: CacheNode): Promise<boolean> {
+  /** Learns what a node knows, and tells it what it does not. Resolves to whether it knew nothing newer. */
+  async hearFrom(node: CacheNode): Promise<boolean> {
     const greeting = await node.greet().catch(() => undefined);
     if (greeting === undefined || this.#closed) return false;
     if (greeting.fence !== undefined) return this.#hear(node, greeting, greeting.fence);

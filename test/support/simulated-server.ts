@@ -84,11 +84,6 @@ export class SimulatedServer {
     this.locks.wipe();
   }
 
-  /** Another process with all that this one has now, as one that was restored from a snapshot just taken. */
-  restartAsItIs(): void {
-    this.run++;
-  }
-
   /** Everything but locks, for a later restart. */
   save(): void {
     const { fence, document, servedRun } = this;
@@ -103,6 +98,11 @@ export class SimulatedServer {
     Object.assign(this, { fence, document, servedRun });
     for (const [key, entry] of values) this.#values.set(key, entry);
     for (const [key, lease] of leases) this.#leases.set(key, lease);
+  }
+
+  /** Another process with all that this one has now, as one that was restored from a snapshot just taken. */
+  restartAsItIs(): void {
+    this.run++;
   }
 
   /** As if the server had chosen it for eviction. */

@@ -53,14 +53,23 @@ export class RingClient {
     if (version < floor) stale.push(`${this.#name} read ${key}: ${version} after ${floor}`);
   }
 
-  /** Source first, then owner: the other way round, a read between copies the old value over. */
-  *write(key: Key): Steps {
-    const { truth, tell } = this.#world;
+  /**
+   * A set, or a delete. Source first, then owner: the other way round, a read
+   * between copies the old value over.
+   */
+  *write(key: Key, isSet: boolean): Steps {
+    const { truth, tell, writing } = this.#world;
+    // Of a set and what is written at the same time, either may be the last.
+    const isBusy = (): boolean => writing.some((one) => one.key === key && (isSet || one.isSet));
+    while (isBusy()) yield;
+    const own = { key, isSet };
+    writing.push(own);
     yield;
     const version = truth.raise(key);
-    tell?.(`${this.#name} raises ${key} to ${version}`);
-    while (!(yield* this.#remove(key)));
+    tell?.(`${this.#name} ${isSet ? 'sets' : 'deletes'} ${key}: ${version}`);
+    while (!(yield* this.#replace(key, isSet ? version : undefined)));
     truth.acknowledge(key, version);
+    writing.splice(writing.indexOf(own), 1);
     tell?.(`${this.#name}: ${key} ${version} is acknowledged`);
   }
 
@@ -196,8 +205,8 @@ export class RingClient {
     this.#world.tell?.(`${this.#name} stores ${key}: ${held.version}, epoch ${held.stamp}`);
   }
 
-  /** Whether it was removed wherever it may be. */
-  *#remove(key: Key): Steps<boolean> {
+  /** Whether it was replaced, or removed, wherever it may be. */
+  *#replace(key: Key, version: number | undefined): Steps<boolean> {
     const world = this.#world;
     const { document } = this;
     const owner = document.owners[key];
@@ -216,6 +225,7 @@ export class RingClient {
         return false;
       }
       link.node.remove(key);
+      if (version !== undefined) link.node.values.set(key, { version, stamp: document.epoch });
     }
     return true;
   }

@@ -82,6 +82,8 @@ export class World {
   readonly truth = new Truth<Key>();
   readonly counts = { ...NO_COUNTS };
   readonly stale: string[] = [];
+  /** Under way. */
+  readonly writing: { readonly key: Key; readonly isSet: boolean }[] = [];
   readonly #nodes = new Map(NODES.map((name) => [name, new ModelNode()]));
   #tokens = 0;
 

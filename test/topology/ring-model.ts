@@ -17,7 +17,8 @@
  *    bears that of its sender: a lower one is turned away, a higher one raises
  *    the node.
  * 3. A miss takes a *lease*, asks the source, or loads, and stores under the
- *    lease. Sets and deletes end the lease, at the source first, then at the owner.
+ *    lease. A set stores, and a delete removes, at the source first, then at the
+ *    owner; both end the lease there.
  * 4. A joint phase ends when all nodes were raised to it (*barrier*).
  * 5. A node's entry is believed if the node has seen every set and delete since
  *    its stamp: as owner or as source, in every document.
@@ -49,7 +50,7 @@ export function simulate(setup: RingSetup, tell?: Tell): Outcome<RingCounts> {
     start: () => {
       const [client, key, what] = [dice.oneOf(clients), dice.oneOf(KEYS), dice.between(0, 1)];
       if (what < 0.6) return client.read(key);
-      return what < 0.85 ? client.write(key) : client.copy(key);
+      return what < 0.85 ? client.write(key, dice.happens(0.3)) : client.copy(key);
     },
     disturb: (also) => {
       if (
@@ -86,7 +87,8 @@ function* drive(world: World): Steps {
   }
 }
 
-function* end(world: World, base: Document): Steps {
+/** Raises all nodes to a joint phase, and ends it. */
+export function* end(world: World, base: Document): Steps {
   const { control } = world;
   yield* raiseAll(world, base);
   yield;

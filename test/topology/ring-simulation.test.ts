@@ -57,7 +57,7 @@ test(
     }
     // Else nothing of interest has happened.
     expect(sum.reads).toBeGreaterThan(500 * HISTORIES);
-    expect(sum.acknowledged).toBeGreaterThan(150 * HISTORIES);
+    expect(sum.acknowledged).toBeGreaterThan(100 * HISTORIES);
     expect(sum.hits).toBeGreaterThan(200 * HISTORIES);
     expect(sum.copied).toBeGreaterThan(HISTORIES);
     expect(sum.changes).toBeGreaterThan(5 * HISTORIES);

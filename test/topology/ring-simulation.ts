@@ -11,8 +11,10 @@
  * started when that one was, except for the writes of its own process. A set
  * that was not acknowledged may act late: its version is nobody's fault.
  *
- * The memory of the processes is off. What is the same from run to run is the
- * history of a seed: only `Math.random` is taken from it besides.
+ * The node that decides about changes is not restarted: a document that it has
+ * accepted and that no other node has is lost with it. The memory of the
+ * processes is off. The history of a seed is the same in every run, if
+ * `Math.random` is.
  */
 import { ClosedError, RingCacheError } from '../../src/errors.ts';
 import type { Flight } from '../../src/load/flight.ts';
@@ -239,12 +241,15 @@ export class RingHistory {
     while (!this.#isOver) {
       await this.#sleep(this.#dice.between(20, 600));
       const server = this.#servers.get(this.#dice.oneOf(POOL));
+      const decides = this.#members.some(
+        ({ process }) => process.topology.document.control.id === server.id,
+      );
       const what = this.#dice.between(0, 1);
       const key = this.#dice.oneOf(KEYS);
       if (what < 0.3) server.evict(key);
       else if (what < 0.4) server.evictLease(key);
       else if (what < 0.7) server.save();
-      else if (what < 0.8) await this.#restart(server);
+      else if (what < 0.8 && !decides) await this.#restart(server);
     }
   }
 
