@@ -86,7 +86,7 @@ function topologyParts(
   const clock = systemClock;
   const seat: TopologyParts['seat'] = (place, host) =>
     new RedisNode(place, { clock, codec, host, namespace, listener, tuning, breaker });
-  return { clock, ring, seat };
+  return { clock, ring, seat, locksOnly: true };
 }
 
 /** @throws TopologyConflictError when others use these nodes in another way. */

@@ -52,7 +52,7 @@ export async function joinRooms(
     },
     trouble: (node, error) => events.emit('node:trouble', { node, error }),
     confirmed(node, key) {
-      writes.confirmed(key);
+      writes.confirmed(key, node);
       events.emit('invalidation:confirmed', { key, node });
     },
   };

@@ -41,6 +41,8 @@ export interface Prepared {
 
 /** How often a write takes up a new snapshot before it gives up. */
 const SETTLE_ROUNDS = 3;
+/** A node's time that a write may take: for the attempt, for the note that it failed, and for one more. */
+const ATTEMPTS = 3;
 
 export class Writes {
   readonly #parts: WritesParts;
@@ -70,7 +72,9 @@ export class Writes {
     const outcome = await this.#apply(key, { kind: 'write', payload, life });
     if (outcome === 'refused') return false;
     if (outcome !== 'done') {
-      this.#removeLater(key, outcome.failed);
+      // Not stored by a second try: a set or delete that was called after this
+      // one may have acted between. What it was to replace is removed.
+      await this.#makeUp(key, { failed: outcome.failed, startedAt });
       return false;
     }
     const node = topology.snapshot.owner(hash).id;
@@ -85,18 +89,22 @@ export class Writes {
 
   /** Whether every node concerned confirmed it. If not, it goes on in the background, for as long as a ttl. */
   async delete(key: string): Promise<boolean> {
-    this.#parts.counters.deletes++;
+    const { clock, counters } = this.#parts;
+    counters.deletes++;
+    const startedAt = clock.now();
     this.#forget(key);
     const outcome = await this.#apply(key, { kind: 'remove' });
     if (outcome === 'done') return true;
-    if (outcome !== 'refused') this.#removeLater(key, outcome.failed);
-    return false;
+    if (outcome === 'refused') return false;
+    return this.#makeUp(key, { failed: outcome.failed, startedAt });
   }
 
   /** A node has removed what it could not before: while the ring changes, the other owner comes after it. */
-  confirmed(key: string): void {
+  confirmed(key: string, node: string): void {
+    const { topology } = this.#parts;
     this.#forget(key);
-    if (this.#parts.topology.snapshot.source === undefined) return;
+    topology.missed.confirmed(node);
+    if (topology.snapshot.source === undefined) return;
     this.#apply(key, { kind: 'remove' }).catch(() => {});
   }
 
@@ -141,6 +149,44 @@ export class Writes {
     const { clock, tuning } = this.#parts;
     const late = () => new NodeUnavailableError(node.id, 'timeout');
     return within(news, tuning.nodeTimeoutMs, { clock, late });
+  }
+
+  /**
+   * What could not be removed is noted for every process, then tried once
+   * more; only then it is left for later. Resolves to whether it is removed.
+   */
+  async #makeUp(key: string, from: { failed: CacheNode; startedAt: number }): Promise<boolean> {
+    const { clock, tuning, topology } = this.#parts;
+    const leftMs = from.startedAt + ATTEMPTS * tuning.nodeTimeoutMs - clock.now();
+    let { failed } = from;
+    const again = this.#note(key, failed).then(() => this.#apply(key, { kind: 'remove' }));
+    const late = () => new NodeUnavailableError(failed.id, 'timeout');
+    try {
+      const outcome = await within(again, leftMs, { clock, late });
+      if (outcome === 'done') {
+        topology.missed.confirmed(from.failed.id);
+        return true;
+      }
+      if (outcome !== 'refused') failed = outcome.failed;
+    } catch (error) {
+      if (!(error instanceof NodeUnavailableError)) throw error;
+    }
+    this.#removeLater(key, failed);
+    return false;
+  }
+
+  // While the ring changes the present owner may have a copy of what the
+  // previous one does not remove. It is removed there at once, and again after
+  // the previous one: until then it may be copied once more.
+  async #note(key: string, failed: CacheNode): Promise<void> {
+    const { missed, snapshot } = this.#parts.topology;
+    const owner = snapshot.owner(snapshot.ring.hash(key));
+    const works: Promise<unknown>[] = [missed.note(failed.id, key, this.#longestMs)];
+    if (owner !== failed) {
+      works.push(missed.note(owner.id, key, this.#longestMs));
+      works.push(owner.remove(key, snapshot.fence).then(() => missed.confirmed(owner.id)));
+    }
+    await Promise.allSettled(works);
   }
 
   #removeLater(key: string, failed: CacheNode): void {

@@ -11,12 +11,13 @@ import { type Clock, within } from '../clock.ts';
 import { NodeUnavailableError } from '../errors.ts';
 import type { Client, Connection } from './connection.ts';
 import { judge } from './failure.ts';
+import { GUARD_SCRIPTS } from './guard-scripts.ts';
 import { LOCK_SCRIPTS, RELEASE, releaseOperands } from './lock-scripts.ts';
 import type { Admit, Greeting } from './node.ts';
 import type { NodeClock } from './node-clock.ts';
 import type { NodeKeys } from './node-keys.ts';
 import { loadScripts, runScript } from './question.ts';
-import type { Removals } from './removals.ts';
+import { inPieces, type Removals } from './removals.ts';
 import { DROP, INSTALL, SCRIPTS } from './scripts.ts';
 
 /** Another process may raise the epoch between greeting and installation. */
@@ -98,7 +99,7 @@ export class AdmissionProcedure {
     for (let round = 0; round < MAX_ROUNDS; round += 1) {
       const generation = host.generation();
       host.nodeClock.forget();
-      const greeting = await this.#ask(budgetMs, (client) => greetingOf(client, host.keys, host));
+      const greeting = await this.ask(budgetMs, (client) => greetingOf(client, host.keys, host));
       const decision = await within(Promise.resolve(host.admit(host.id, greeting)), DECISION_MS, {
         clock: host.clock,
         late: () => this.#late('the decision about its admission', DECISION_MS),
@@ -109,7 +110,7 @@ export class AdmissionProcedure {
       }
       // Another server may have answered the connection meanwhile: greet it.
       if (host.generation() !== generation) continue;
-      const installed = await this.#ask(budgetMs, async (client) => {
+      const installed = await this.ask(budgetMs, async (client) => {
         const { fence, document, run } = host.keys;
         const operands = [
           fence,
@@ -122,26 +123,35 @@ export class AdmissionProcedure {
         ];
         const [answer] = await Promise.all([
           runScript(client, INSTALL, operands),
-          loadScripts(client, [...SCRIPTS, ...LOCK_SCRIPTS]),
+          loadScripts(client, [...SCRIPTS, ...LOCK_SCRIPTS, ...GUARD_SCRIPTS]),
         ]);
         return answer;
       });
       if (installed !== 1) continue;
       decision.accepted?.();
       await host.removals.replay((keys) =>
-        this.#ask(budgetMs, (client) => removeKeys(client, host.keys, keys)),
+        this.ask(budgetMs, (client) => removeKeys(client, host.keys, keys)),
       );
+      for (const keys of inPieces(decision.missed?.keys ?? [])) {
+        await this.ask(budgetMs, (client) => removeKeys(client, host.keys, keys));
+      }
       await host.orphans.replay((orphans) =>
-        this.#ask(budgetMs, (client) => dropOrphans(client, host.keys, orphans)),
+        this.ask(budgetMs, (client) => dropOrphans(client, host.keys, orphans)),
       );
       if (host.generation() !== generation || !host.connection.ready) continue;
       host.admitted(greeting);
+      decision.missed?.removed();
       return true;
     }
     return false;
   }
 
-  async #ask<T>(budgetMs: number, send: (client: Client) => Promise<T>): Promise<T> {
+  /** Something that needs no admission, over the connection as it stands. Rejects with `NodeUnavailableError` alone. */
+  async ask<T>(
+    budgetMs: number,
+    send: (client: Client) => Promise<T>,
+    what = 'its admission',
+  ): Promise<T> {
     const { clock, connection } = this.#host;
     let work: Promise<T> | undefined;
     connection.send((client) => {
@@ -150,7 +160,7 @@ export class AdmissionProcedure {
     try {
       return await within(work as unknown as Promise<T>, budgetMs, {
         clock,
-        late: () => this.#late('its admission', budgetMs),
+        late: () => this.#late(what, budgetMs),
       });
     } catch (error) {
       if (error instanceof NodeUnavailableError) throw error;

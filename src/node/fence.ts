@@ -14,7 +14,12 @@ const FENCE = /^(\d{16}):[0-9a-f]{8}$/;
  * @param fingerprint 8 lower-case hexadecimal digits.
  */
 export function fenceOf(epoch: number, fingerprint: string): string {
-  return `${String(epoch).padStart(EPOCH_DIGITS, '0')}:${fingerprint}`;
+  return `${paddedEpoch(epoch)}:${fingerprint}`;
+}
+
+/** Compares as text as the epoch does as a number. */
+export function paddedEpoch(epoch: number): string {
+  return String(epoch).padStart(EPOCH_DIGITS, '0');
 }
 
 /** The epoch in a fence; `UNKNOWN_EPOCH` for anything that is not one. */

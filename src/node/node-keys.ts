@@ -7,6 +7,8 @@ export interface NodeKeys {
   readonly run: string;
   value(key: string): string;
   lease(key: string): string;
+  /** What `node` missed, as this one keeps it for it. */
+  missed(node: string): string;
   /** Whether this node grants locks. */
   readonly gate: string;
   lock(name: string): string;
@@ -22,6 +24,7 @@ export interface NodeKeys {
 export function keysOf(namespace: string): NodeKeys {
   const valuePrefix = `${namespace}:v:`;
   const leasePrefix = `${namespace}:l:`;
+  const missedPrefix = `${namespace}:m:`;
   const locks = `${namespace}:k:`;
   return {
     fence: `${namespace}:e`,
@@ -29,6 +32,7 @@ export function keysOf(namespace: string): NodeKeys {
     run: `${namespace}:r`,
     value: (key) => valuePrefix + key,
     lease: (key) => leasePrefix + key,
+    missed: (node) => missedPrefix + node,
     gate: `${locks}g`,
     lock: (name) => `${locks}l:${name}`,
     counter: (name) => `${locks}n:${name}`,

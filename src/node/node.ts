@@ -11,6 +11,7 @@
 import type { NodeUnavailableError } from '../errors.ts';
 import type { LatencySummary, NodeCounters } from '../metrics/metrics.ts';
 import { type Fenced, UNKNOWN_EPOCH } from './fence.ts';
+import type { GuardNode } from './guard-node.ts';
 import type { LockNode } from './lock-node.ts';
 import type { ServerReport } from './report.ts';
 
@@ -127,6 +128,13 @@ export interface Greeting {
   readonly document: string | undefined;
 }
 
+/** What was deleted while the node was away, as others have kept it for it. */
+export interface MissedKeys {
+  readonly keys: readonly string[];
+  /** They have been removed, and the node is in use. */
+  removed(): void;
+}
+
 /** What a node is to be told before it is used. */
 export type Admission =
   | {
@@ -135,6 +143,8 @@ export type Admission =
       readonly document: string;
       /** Called as soon as the node has taken them. */
       readonly accepted?: () => void;
+      /** To be removed before it is used. */
+      readonly missed?: MissedKeys | undefined;
     }
   | { readonly kind: 'reject'; readonly reason: Error };
 
@@ -182,6 +192,8 @@ export interface CacheNode {
   stats(): NodeStats;
   /** What it is to the locks. */
   readonly locks: LockNode;
+  /** What it keeps for other nodes. */
+  readonly guard: GuardNode;
 
   /** Starts connecting; resolves when the first attempt succeeded or failed. Never rejects. */
   open(): Promise<void>;
@@ -220,6 +232,8 @@ export interface CacheNode {
   remove(key: string, fence: string): Promise<RemoveAnswer>;
   /** Removes it as soon as the node can be used again, before anything is read from it; bounded by `untilMs` from now. */
   removeLater(key: string, untilMs: number): void;
+  /** Removes values and leases, whatever the epoch: a delete is right under each. */
+  removeAll(keys: readonly string[]): Promise<void>;
   /** Reads a value with what is left of its life, to store it at another node. */
   copy(key: string, fence: string, budget?: Budget): Promise<CopyAnswer>;
 

@@ -15,6 +15,7 @@ import { dropOrphans, greetingOf, orphanOf, removeKeys } from './admission.ts';
 import { EpochMemo, type ReadHost } from './batch.ts';
 import type { PayloadCodec } from './codec.ts';
 import { identityOf, writeEntry } from './entry.ts';
+import type { GuardNode } from './guard-node.ts';
 import type {
   Budget,
   CacheNode,
@@ -39,8 +40,9 @@ import { keysOf, type NodeKeys } from './node-keys.ts';
 import { Outbox } from './outbox.ts';
 import { PushChannel } from './push.ts';
 import { runScript } from './question.ts';
+import { RedisGuardNode } from './redis-guard-node.ts';
 import { RedisLockNode } from './redis-lock-node.ts';
-import { Removals } from './removals.ts';
+import { inPieces, Removals } from './removals.ts';
 import { ReplyReader } from './replies.ts';
 import { askReport, readReport, type ServerReport } from './report.ts';
 import {
@@ -76,6 +78,7 @@ export interface NodeParts {
 export class RedisNode implements CacheNode {
   readonly id: string;
   readonly locks: RedisLockNode;
+  readonly guard: GuardNode;
   readonly #clock: Clock;
   readonly #keys: NodeKeys;
   readonly #nodeClock: NodeClock;
@@ -127,6 +130,11 @@ export class RedisNode implements CacheNode {
       reads,
       standing: this.#standing,
       counters: this.#counters,
+    });
+    this.guard = new RedisGuardNode({
+      keys: this.#keys,
+      outbox: this.#outbox,
+      standing: this.#standing,
     });
     this.#writeMs = tuning.timeoutMs + CLOCK_MARGIN_MS;
     this.#push = new PushChannel(place, { clock, tuning });
@@ -308,6 +316,13 @@ export class RedisNode implements CacheNode {
 
   removeLater(key: string, untilMs: number): void {
     this.#removals.add(key, untilMs);
+  }
+
+  async removeAll(keys: readonly string[]): Promise<void> {
+    const removed = inPieces(keys).map((some) => {
+      return this.#outbox.ask((client) => removeKeys(client, this.#keys, some), Boolean);
+    });
+    await Promise.all(removed);
   }
 
   copy(key: string, fence: string, budget?: Budget): Promise<CopyAnswer> {

@@ -3,12 +3,14 @@
  * the node can be used, before anything else is asked of it. They are safe to
  * repeat and to do late: at worst a newer value is missed once.
  *
- * Lives in this process only: what is lost with it is the topology's concern
- * (the `missed` flag and the floors).
+ * Lives in this process only: what others have to know of them, and what is
+ * lost with it, is noted at other nodes (guard-node.ts) and the topology's
+ * concern.
  */
 import type { Clock, Timer } from '../clock.ts';
 
 const MAX_KEYS = 10_000;
+/** In one step: less than a millisecond of a server that has others to serve. */
 const KEYS_AT_ONCE = 500;
 const FIRST_RETRY_MS = 200;
 const MAX_RETRY_MS = 5_000;
@@ -22,6 +24,15 @@ export interface RemovalHost {
   confirmed(key: string): void;
   /** The oldest had to be given up for a new one. */
   overflowed(limit: number): void;
+}
+
+/** What is sent at once of a long list. */
+export function inPieces<T>(all: readonly T[]): T[][] {
+  const pieces: T[][] = [];
+  for (let at = 0; at < all.length; at += KEYS_AT_ONCE) {
+    pieces.push(all.slice(at, at + KEYS_AT_ONCE));
+  }
+  return pieces;
 }
 
 interface Removal {

@@ -6,13 +6,13 @@
  * Method. The breaker is the only state: in use = closed. It starts open, the
  * loss of the connection opens it at once, and only an admission closes it.
  */
-import type { Clock } from '../clock.ts';
+import { type Clock, pause } from '../clock.ts';
 import type { NodeUnavailableError } from '../errors.ts';
 import type { NodeCounters } from '../metrics/metrics.ts';
 import type { Place } from './address.ts';
 import { AdmissionProcedure } from './admission.ts';
 import { Breaker } from './breaker.ts';
-import { Connection } from './connection.ts';
+import { type Client, Connection } from './connection.ts';
 import type { Greeting, NodeHost, NodeListener, NodeState } from './node.ts';
 import type { NodeClock } from './node-clock.ts';
 import type { NodeKeys } from './node-keys.ts';
@@ -21,6 +21,8 @@ import type { BreakerTuning, NodeTuning } from './tuning.ts';
 
 /** Texts of trouble remembered as told. */
 const MAX_TOLD = 100;
+/** So long a connection that was lost is waited for: longer than the longest pause between two attempts. */
+const RETURN_MS = 1_500;
 
 export interface StandingParts {
   readonly clock: Clock;
@@ -43,6 +45,11 @@ export class Standing {
   readonly #admission: AdmissionProcedure;
   readonly #told = new Set<string>();
   #generation = 0;
+  /** The first attempt to connect. */
+  #opening: Promise<void> | undefined;
+  #lostAt = Number.NEGATIVE_INFINITY;
+  /** Aborted when the connection stands again, or never will. */
+  #missing: AbortController | undefined;
   #attempted = false;
   #closed = false;
   #reported: NodeState['state'] = 'connecting';
@@ -114,7 +121,8 @@ export class Standing {
 
   /** As `CacheNode.open`. */
   async open(): Promise<void> {
-    await this.connection.open();
+    this.#opening ??= this.connection.open();
+    await this.#opening;
     await this.#admission.settled();
     this.#attempted = true;
     this.#report();
@@ -129,7 +137,27 @@ export class Standing {
   /** From now on nothing is told and nothing is used; `connection` remains to be closed. */
   end(): void {
     this.#closed = true;
+    this.#missing?.abort();
     this.breaker.shutdown();
+  }
+
+  /**
+   * Asks what needs no admission, in use or not; waits for a connection that
+   * is being made, or was lost just now. Rejects with `NodeUnavailableError`.
+   */
+  async askAnyway<T>(send: (client: Client) => Promise<T>): Promise<T> {
+    if (!this.connection.ready) await this.#connected();
+    if (this.#closed) throw this.connection.failures.plain('closed');
+    if (!this.connection.ready) throw this.connection.failures.plain('connection', this.#problem);
+    const { connectTimeoutMs } = this.#parts.tuning;
+    return this.#admission.ask(connectTimeoutMs, send, 'a question about another node');
+  }
+
+  async #connected(): Promise<void> {
+    if (this.#generation === 0) return this.#opening;
+    const { clock } = this.#parts;
+    const leftMs = this.#lostAt + RETURN_MS - clock.now();
+    if (leftMs > 0) await pause(clock, leftMs, this.#missing?.signal);
   }
 
   /** Once per text, until the node has been admitted again. */
@@ -141,6 +169,8 @@ export class Standing {
 
   #ready(): void {
     this.#generation += 1;
+    this.#missing?.abort();
+    this.#missing = undefined;
     void this.#admit(this.#parts.tuning.connectTimeoutMs);
   }
 
@@ -171,6 +201,11 @@ export class Standing {
 
   #lost(): void {
     if (this.#closed) return;
+    // Not for every attempt that fails after it.
+    if (this.#missing === undefined) {
+      this.#missing = new AbortController();
+      this.#lostAt = this.#parts.clock.now();
+    }
     this.#attempted = true;
     this.breaker.open();
     this.#report();

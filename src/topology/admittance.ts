@@ -1,8 +1,8 @@
 /**
  * Whether, and under which document, a node that has just been connected is
  * used. A node of another fleet is not, nor one that serves another list of
- * members; one that came back with what it had before a restart is used when a
- * floor has been raised for it.
+ * members; one that came back with what it had before a restart, or missed
+ * deletes that nobody knows, is used when a floor has been raised for it.
  */
 import { NodeUnavailableError, TopologyBusyError, TopologyConflictError } from '../errors.ts';
 import { epochOf } from '../node/fence.ts';
@@ -13,6 +13,7 @@ import {
   parseDocument,
   type TopologyDocument,
 } from './document.ts';
+import type { Missed } from './missed.ts';
 import type { Place } from './seats.ts';
 import { withFloor } from './successors.ts';
 
@@ -24,6 +25,8 @@ export interface AdmittanceHost {
   learnFromOthers(id: string): Promise<void>;
   /** Has the control accept a document, and takes it up. @throws TopologyBusyError, NodeUnavailableError */
   enact(next: TopologyDocument): Promise<void>;
+  /** What the node missed while it was away. */
+  missed(id: string): Promise<Missed>;
   /** The node answered, and knows nothing newer. */
   heard(id: string, greeting: Greeting): void;
 }
@@ -44,6 +47,8 @@ interface Applicant {
 }
 
 const RECOVER = 'if it does not heal, `ringcache topology recover` starts a new epoch';
+const RESTARTED = 'it came back with entries from before a restart';
+const MISSED = 'it missed more deletes than could be kept for it';
 /** Another process may raise the same floor at the same time. */
 const FLOOR_ROUNDS = 3;
 
@@ -97,7 +102,9 @@ export class Admittance {
     if (candidate) return this.#install();
     // It was emptied, and with it went what it knew: somebody may know of a newer ring.
     if (greeting.fence === undefined) await this.#host.learnFromOthers(id);
-    return this.#isBelow(greeting, id) ? this.#installWithFloor(applicant) : this.#install();
+    const missed = await this.#host.missed(id);
+    const unsure = missed.more !== 'no' || this.#isBelow(greeting, id);
+    return unsure ? this.#installWithFloor(applicant, missed) : this.#install(missed);
   }
 
   #isForeign({ document }: Greeting): boolean {
@@ -105,10 +112,10 @@ export class Admittance {
     return found !== undefined && found.origin !== this.#host.document.origin;
   }
 
-  #install(accepted?: () => void): Admission {
+  #install(missed?: Missed): Admission {
     const { document } = this.#host;
     const told = { fence: fenceOfDocument(document), document: encodeDocument(document) };
-    return { kind: 'install', ...told, ...(accepted && { accepted }) };
+    return { kind: 'install', ...told, missed };
   }
 
   /** It has entries from another run, and nobody knows what was deleted since. */
@@ -117,27 +124,40 @@ export class Admittance {
     return this.#host.document.runs[id] !== runId;
   }
 
-  async #installWithFloor({ id, greeting }: Applicant): Promise<Admission> {
+  async #installWithFloor({ id, greeting }: Applicant, missed: Missed): Promise<Admission> {
     const { runId } = greeting;
+    const floor = this.#floorOf(id);
     for (let round = 1; ; round++) {
       const next = withFloor(this.#host.document, id, runId);
       if (this.#host.document.control.id === id) {
         // It takes the document as it is admitted, or one that another process has for it.
         const told = { fence: fenceOfDocument(next), document: encodeDocument(next) };
-        return { kind: 'install', ...told, accepted: () => this.#host.learn(next) };
+        return { kind: 'install', ...told, missed, accepted: () => this.#host.learn(next) };
       }
       try {
         await this.#host.enact(next);
       } catch (error) {
         if (error instanceof NodeUnavailableError) {
-          const why = 'it came back with entries from before a restart, and the node that decides ';
-          const reason = `${why}(${this.#host.document.control.id}) does not answer; ${RECOVER}`;
-          return { kind: 'reject', reason: new NodeUnavailableError(id, 'fenced', reason) };
+          const below = this.#isBelow(greeting, id);
+          // Nothing is known against it either.
+          if (!below && missed.more === 'possible') return this.#install(missed);
+          return this.#rejectUnsure(id, below ? RESTARTED : MISSED);
         }
         if (!(error instanceof TopologyBusyError) || round === FLOOR_ROUNDS) throw error;
       }
-      if (!this.#isBelow(greeting, id)) return this.#install();
+      const raised = this.#floorOf(id) > floor;
+      if (raised && !this.#isBelow(greeting, id)) return this.#install(missed);
     }
+  }
+
+  #floorOf(id: string): number {
+    return this.#host.document.floors[id] ?? 0;
+  }
+
+  #rejectUnsure(id: string, why: string): Admission {
+    const { control } = this.#host.document;
+    const reason = `${why}, and the node that decides (${control.id}) does not answer; ${RECOVER}`;
+    return { kind: 'reject', reason: new NodeUnavailableError(id, 'fenced', reason) };
   }
 
   #refuseCandidate({ id, greeting }: Applicant): TopologyConflictError | undefined {

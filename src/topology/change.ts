@@ -103,6 +103,8 @@ export class TopologyChanger {
   readonly #gates: Gates;
   readonly #clock: Clock;
   readonly #ending = new AbortController();
+  /** Aborted when the change under way is taken back. */
+  #overtaken = new AbortController();
   /** Settles when the change under way is complete. */
   #underWay: Promise<void> = Promise.resolve();
   #busy = false;
@@ -164,6 +166,7 @@ export class TopologyChanger {
       }
       // Also ends the change that this process was making: it finds itself overtaken.
       await this.#topology.takeUp(back);
+      this.#overtaken.abort();
       await this.#underWay;
       const { movedShare } = planChange(snapshot.ring, source);
       return this.#run(options, async (all) => {
@@ -191,8 +194,9 @@ export class TopologyChanger {
   ): Promise<TopologyChange> {
     options.signal?.throwIfAborted();
     this.#busy = true;
-    const ends = this.#ending.signal;
-    const signal = options.signal === undefined ? ends : AbortSignal.any([ends, options.signal]);
+    this.#overtaken = new AbortController();
+    const ends = [this.#ending.signal, this.#overtaken.signal];
+    const signal = AbortSignal.any([...ends, ...(options.signal ? [options.signal] : [])]);
     const begun = begin({ ...options, signal });
     const done = begun.then((change) => this.#finish(change));
     const over = (): void => {

@@ -22,6 +22,7 @@ import {
   publicAddress,
   type TopologyDocument,
 } from './document.ts';
+import { MissedDeletes, NONE_MISSED } from './missed.ts';
 import { memberOf } from './ring-change.ts';
 import { placeOf, type Seat, Seats } from './seats.ts';
 import { type RingEra, Snapshot } from './snapshot.ts';
@@ -42,6 +43,8 @@ export interface TopologyParts {
   readonly control?: string | undefined;
   /** Makes the node of a seat; does not connect it. */
   readonly seat: (seat: Seat, host: NodeHost) => CacheNode;
+  /** Nothing is cached at these nodes, so nothing can be missed. */
+  readonly locksOnly?: true;
   /** Called right after the snapshot was swapped. */
   readonly swapped: (now: Snapshot, adopted: boolean) => void;
 }
@@ -50,6 +53,8 @@ export interface TopologyParts {
 const FRUITLESS_MS = 100;
 
 export class Topology {
+  /** What nodes missed while they were away. */
+  readonly missed: MissedDeletes;
   readonly #parts: TopologyParts;
   readonly #seats: Seats;
   readonly #admittance: Admittance;
@@ -66,6 +71,11 @@ export class Topology {
   private constructor(parts: TopologyParts, seats: readonly Seat[], ring: HashRing) {
     const { clock, control } = parts;
     this.#parts = parts;
+    this.missed = new MissedDeletes(this, {
+      clock,
+      node: (id) => this.#seats.nodes.findLast((node) => node.id === id),
+      learn: (found) => void this.#learn(found),
+    });
     this.#view = new View(clock, () => this.#ringsInForce());
     this.#admittance = new Admittance(this.#admittanceHost());
     this.#seats = new Seats({
@@ -116,6 +126,9 @@ export class Topology {
    */
   async open(): Promise<void> {
     await Promise.all(this.#seats.nodes.map((node) => node.open()));
+    // One that came back with what it had waits for the control, which was not there yet.
+    const down = this.#seats.nodes.filter((node) => node.state().state !== 'up');
+    await Promise.all(down.map((node) => node.readmit()));
     await this.#takingUp;
     this.#confirmLater();
     for (const { error } of this.#admittance.refusals) throw error;
@@ -229,6 +242,10 @@ export class Topology {
         // Its nodes are connected already; and the caller is about to be admitted, which others may wait for.
         this.#learn(next);
       },
+      missed: async (id) => {
+        const keepsNothing = this.#parts.locksOnly || id === CONTROL_ID;
+        return keepsNothing ? NONE_MISSED : this.missed.atAdmission(id);
+      },
       heard: (id, { askedAt }) => this.#view.heard(id, askedAt),
     };
   }
@@ -246,6 +263,7 @@ export class Topology {
     if (this.#closed) return;
     this.#confirming = this.#parts.clock.after(CONFIRM_MS, () => {
       for (const node of this.#seats.nodes) void this.#ask(node);
+      if (!this.#parts.locksOnly) this.missed.lookAfter(this.#snapshot.nodes.keys());
       this.#confirmLater();
     });
   }

@@ -212,10 +212,11 @@ async function expectPositionsKept(cache: RingCache, fault: Fault, keys: Keys): 
 async function expectWritesRefused(cache: RingCache, fault: Fault, { bad }: Keys): Promise<void> {
   const set = await timed(() => cache.set(bad[0]!, 'while away'));
   expect(set.value).toBe(false);
-  expect(set.ms).toBeLessThan(BUDGET_MS + SLACK_MS);
+  // The attempt, the note that it failed, and another attempt.
+  expect(set.ms).toBeLessThan(3 * BUDGET_MS + SLACK_MS);
   const deleted = await timed(() => cache.delete(bad[1]!));
   expect(deleted.value).toBe(fault.deletes === true);
-  expect(deleted.ms).toBeLessThan(BUDGET_MS + SLACK_MS);
+  expect(deleted.ms).toBeLessThan(3 * BUDGET_MS + SLACK_MS);
 }
 
 async function expectLeftAlone(cache: RingCache, keys: Keys): Promise<void> {

@@ -159,7 +159,8 @@ test.each(['set', 'delete'] as const)(
     const { cache, other, key } = await aboutToAdopt();
     const write = { set: () => other.set(key, 'w'), delete: () => other.delete(key) }[how];
     const { ms, value } = await timed(write);
-    expect(ms).toBeLessThan(100 + 50);
+    // The attempt, the note that it failed, and another attempt.
+    expect(ms).toBeLessThan(3 * 100 + 50);
     // What was given up in time is made up for.
     if (!value) await eventually(async () => (await cache.get(key)) === undefined);
     else expect(await cache.get(key)).not.toBe('v');

@@ -10,6 +10,7 @@
  * read of a batch acts by itself, which allows more interleavings, not fewer.
  */
 import { NodeUnavailableError, type Unavailability } from '../../src/errors.ts';
+import type { GuardNode } from '../../src/node/guard-node.ts';
 import type { LockNode } from '../../src/node/lock-node.ts';
 import type {
   Budget,
@@ -54,6 +55,7 @@ export class SimulatedNode implements CacheNode {
   readonly id: string;
   readonly server: SimulatedServer;
   readonly locks: LockNode;
+  readonly guard: GuardNode;
   fault: Fault = 'none';
   /** Requests that were sent, by what they asked. */
   readonly sent: string[] = [];
@@ -76,7 +78,23 @@ export class SimulatedNode implements CacheNode {
     this.#host = options.host;
     this.#hop = options.hop ?? (() => Promise.resolve());
     this.#timeoutMs = options.timeoutMs ?? 100;
+    this.guard = this.#newGuard();
     this.locks = simulatedLockNode(server.locks, (what, act) => this.#ask(what, act));
+  }
+
+  #newGuard(): GuardNode {
+    const { server } = this;
+    return {
+      note: (node, ask) => {
+        if (this.#state !== 'up') return Promise.reject(this.#unavailable('breaker-open'));
+        return this.#exchange(`note for ${node}`, () => server.note(node, ask));
+      },
+      // In use or not.
+      notesFor: (node, epoch) =>
+        this.#exchange(`notes for ${node}`, () => server.notesFor(node, epoch)),
+      takeOff: (node, notes) =>
+        this.#exchange(`take off for ${node}`, () => server.takeOff(node, notes)),
+    };
   }
 
   state(): NodeState {
@@ -109,7 +127,7 @@ export class SimulatedNode implements CacheNode {
       const greeting = await this.#greet();
       const decision = await this.#host.admit(this.id, greeting);
       if (decision.kind === 'reject') return false;
-      const { fence, document } = decision;
+      const { fence, document, missed } = decision;
       const install = () => this.server.install(fence, document, true);
       if ((await this.#exchange('install', install)).kind !== 'installed') continue;
       decision.accepted?.();
@@ -117,6 +135,10 @@ export class SimulatedNode implements CacheNode {
         await this.#exchange('remove', () => this.server.removeAnyway(key));
         this.#removals.delete(key);
       }
+      for (const key of missed?.keys ?? []) {
+        await this.#exchange('remove', () => this.server.removeAnyway(key));
+      }
+      missed?.removed();
       return true;
     }
     return false;
@@ -161,6 +183,12 @@ export class SimulatedNode implements CacheNode {
   /** Kept until the next admission. */
   removeLater(key: string): void {
     this.#removals.add(key);
+  }
+
+  async removeAll(keys: readonly string[]): Promise<void> {
+    for (const key of keys) {
+      await this.#ask(`remove ${key}`, () => this.server.removeAnyway(key));
+    }
   }
 
   copy(key: string, fence: string, budget?: Budget): Promise<CopyAnswer> {

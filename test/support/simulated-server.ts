@@ -8,6 +8,7 @@
 import type { Clock } from '../../src/clock.ts';
 import { PayloadCodec } from '../../src/node/codec.ts';
 import { epochOf } from '../../src/node/fence.ts';
+import type { NoteAnswer, NoteAsk, Notes, NotesAnswer } from '../../src/node/guard-node.ts';
 import {
   type CopyAnswer,
   type Fenced,
@@ -52,6 +53,8 @@ export class SimulatedServer {
   run = 1;
   /** Fills and writes are refused; all else goes on. */
   full = false;
+  /** For each other node: the keys it missed, and the mark of each. */
+  readonly notes = new Map<string, Map<string, string>>();
   readonly #values = new Map<string, Entry>();
   readonly #leases = new Map<string, { readonly token: string; readonly until: number }>();
 
@@ -68,10 +71,16 @@ export class SimulatedServer {
     this.run++;
     this.fence = undefined;
     this.document = undefined;
+    this.notes.clear();
     this.servedRun = undefined;
     this.#values.clear();
     this.#leases.clear();
     this.locks.wipe();
+  }
+
+  /** Another process with all that this one has now, as one that was restored from a snapshot just taken. */
+  restartAsItIs(): void {
+    this.run++;
   }
 
   /** As if the server had chosen it for eviction. */
@@ -179,6 +188,26 @@ export class SimulatedServer {
   removeAnyway(key: string): void {
     this.#leases.delete(key);
     this.#values.delete(key);
+  }
+
+  note(node: string, { keys, mark, fence }: NoteAsk): NoteAnswer {
+    const fenced = this.fencedBy(fence);
+    if (fenced !== undefined) return fenced;
+    const list = this.notes.get(node) ?? new Map<string, string>();
+    for (const key of keys) list.set(key, mark);
+    this.notes.set(node, list);
+    return { kind: 'noted' };
+  }
+
+  notesFor(node: string, epoch: number): NotesAnswer {
+    if (this.fence === undefined) return { kind: 'unknown' };
+    if (this.epoch() > epoch) return { kind: 'newer', document: this.document };
+    return { kind: 'notes', notes: new Map(this.notes.get(node)) };
+  }
+
+  takeOff(node: string, notes: Notes): void {
+    const list = this.notes.get(node);
+    for (const [key, mark] of notes) if (list?.get(key) === mark) list.delete(key);
   }
 
   copy(key: string, fence: string): CopyAnswer {
