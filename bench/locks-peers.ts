@@ -8,6 +8,7 @@
 
 import { randomUUID } from 'node:crypto';
 import { createRequire } from 'node:module';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { createLocks } from '../src/index.ts';
 
@@ -32,6 +33,8 @@ export interface Kept {
 /** Long enough that nothing expires, and the default of ringcache. */
 const TTL_MS = 10_000;
 const WAIT_MS = 60_000;
+/** Until one that waits has its place in the queue. */
+const QUEUE_UP_MS = 200;
 
 /** redlock 4 and 5 are CommonJS and have no types that TypeScript finds. */
 const require = createRequire(import.meta.url);
@@ -58,6 +61,7 @@ type Redlock5Class = new (clients: Redis[], settings: { retryCount: number }) =>
 const OPENERS: Readonly<Record<string, (url: string) => LockClient | Promise<LockClient>>> = {
   raw: (url) => raw(new Redis(url)),
   ours,
+  'ours-heard': heard,
   redlock4: (url) => redlock4(new Redis(url), { retryDelay: 200, retryJitter: 100 }),
   'redlock4-50': (url) => redlock4(new Redis(url), { retryDelay: 50, retryJitter: 20 }),
   redlock5: (url) => redlock5(new Redis(url)),
@@ -89,6 +93,18 @@ async function ours(url: string): Promise<LockClient> {
       };
     },
   };
+}
+
+/** One that has waited for a lock: it is told of those that are reserved for it from then on. */
+async function heard(url: string): Promise<LockClient> {
+  const [other, client] = await Promise.all([ours(url), ours(url)]);
+  const name = `heard:${process.pid}`;
+  const release = await other.acquire(name);
+  const waiting = client.acquire(name);
+  await sleep(QUEUE_UP_MS);
+  await release();
+  await (await waiting)();
+  return client;
 }
 
 /** The least that two commands can do: nobody waits, nobody renews. */

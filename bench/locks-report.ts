@@ -15,13 +15,21 @@ export const CONTENDERS = [
   'redis-semaphore',
 ] as const;
 /** What a pair costs does not depend on the pause between tries. */
-export const PAIRED = ['raw', 'ours', 'redlock4', 'redlock5', 'redis-semaphore'] as const;
+export const PAIRED = [
+  'raw',
+  'ours',
+  'ours-heard',
+  'redlock4',
+  'redlock5',
+  'redis-semaphore',
+] as const;
 export const KEEPERS = ['ours', 'redlock4', 'redlock5', 'redis-semaphore'] as const;
 export const AT_ONCE = [1, 50] as const;
 
 const NAMES: Readonly<Record<string, string>> = {
   raw: 'SET NX PX + EVALSHA, plain ioredis',
   ours: 'ringcache',
+  'ours-heard': 'ringcache, after it has waited',
   redlock4: 'redlock 4, 200 ± 100 ms',
   'redlock4-50': 'redlock 4, 50 ± 20 ms',
   redlock5: 'redlock 5 beta, 200 ± 100 ms',

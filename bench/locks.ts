@@ -4,7 +4,10 @@
  * learns that it has lost its lock.
  *
  * All rows use one real node and take turns; every row is a process with 21
- * clients in it, each with connections of its own. Whoever is granted a lock
+ * clients in it, each with connections of its own. What a lock costs that nobody
+ * else wants is measured first, in processes with one client and nothing beside
+ * them. A ringcache that has ever waited hears its nodes from then on, and asks
+ * for a place in the queue with every lock: a row of its own. Whoever is granted a lock
  * checks that nobody else holds it, and every acquire is granted: the retries
  * of the peers are unlimited, the pause between them is their default, and a
  * row with a shorter one is beside it. Commands are counted apart from the
@@ -89,10 +92,12 @@ async function run(context: BenchContext): Promise<Report> {
   using stack = new DisposableStack();
   const node = nodes[0]!;
   if (pinning !== undefined) pin(node.pid, pinning.servers[0]!);
+  context.progress(`${plan.pairs.rounds} rounds of pairs`);
+  const pairs = await measurePairs({ pinning, url: node.url }, plan.pairs);
   context.progress('the rows are started');
   // One of them holds the lock while the others queue up.
   const clients = plan.many.waiters + 1;
-  const children = await openAll({ stack, pinning, url: node.url, clients });
+  const children = await openAll(CONTENDERS, { stack, pinning, url: node.url, clients });
 
   const { rounds, ...one } = plan.one;
   context.progress(`${rounds} rounds with one waiter`);
@@ -107,8 +112,6 @@ async function run(context: BenchContext): Promise<Report> {
   const competed = await inTurns(children, plan.loop.rounds, (child) =>
     child.ask('compete', plan.loop),
   );
-  context.progress(`${plan.pairs.rounds} rounds of pairs`);
-  const pairs = await measurePairs(children, plan.pairs);
   const commands = await countAll(context, plan.commands);
   context.progress(`a server that stops, ${plan.loss.rounds} times`);
   const lateMs = await measureLoss(children, node, plan.loss);
@@ -116,14 +119,16 @@ async function run(context: BenchContext): Promise<Report> {
   return reportLocks(figures, plan, describePinning(pinning));
 }
 
-async function openAll(options: {
-  stack: DisposableStack;
-  pinning: Pinning | undefined;
-  url: string;
-  clients: number;
-}): Promise<Children> {
+interface Place {
+  readonly pinning: Pinning | undefined;
+  readonly url: string;
+}
+
+async function openAll(
+  rows: readonly string[],
+  options: Place & { readonly stack: DisposableStack; readonly clients: number },
+): Promise<Children> {
   const { stack, pinning, ...plan } = options;
-  const rows = [...new Set([...CONTENDERS, ...PAIRED])];
   const opened = rows.map(async (row) => {
     const child = stack.use(new Child<LocksRow>('locks-row.ts'));
     await child.ask('open', { row, ...plan });
@@ -151,9 +156,11 @@ async function inTurns<T>(
 
 /** By how many pairs were under way at once, and by row. */
 async function measurePairs(
-  children: Children,
+  place: Place,
   { operations: counts, ...options }: LocksPlan['pairs'],
 ): Promise<ReadonlyMap<number, ReadonlyMap<string, RemoteTiming>>> {
+  using stack = new DisposableStack();
+  const children = await openAll(PAIRED, { ...place, stack, clients: 1 });
   const byAtOnce = new Map<number, ReadonlyMap<string, RemoteTiming>>();
   for (const [i, atOnce] of AT_ONCE.entries()) {
     const operations = counts[i]!;

@@ -149,7 +149,8 @@ class Stage implements AsyncDisposable {
     const { processes, warmUpMs, beforeMs, afterMs, bucketMs } = this.#parameters;
     await this.#driver.ask('fill', undefined);
     const startAt = monotonicMs() + 50;
-    const forMs = warmUpMs + beforeMs + afterMs;
+    // One bucket longer than is counted: the change comes a little late.
+    const forMs = warmUpMs + beforeMs + afterMs + bucketMs;
     const traffic = { ...this.#parameters, startAt, forMs, processes };
     const driving = Promise.all(
       this.#apps.map((app, process) => app.ask('drive', { ...traffic, process })),
@@ -162,7 +163,7 @@ class Stage implements AsyncDisposable {
     const seen = await driving;
     this.#history.add(seen);
     const stale = this.#history.staleReads(seen, ROWS[this.#row].memory ? MEMORY_GRACE_MS : 0);
-    const span = { from: startAt + warmUpMs, changeAt, to: startAt + forMs };
+    const span = { from: changeAt - beforeMs, changeAt, to: changeAt + afterMs };
     return {
       row: this.#row,
       scenario,

@@ -66,9 +66,9 @@ export function outcomeOf(
   return {
     buckets: buckets.map(({ latencies: _, ...bucket }) => bucket),
     reads: seen.reduce((sum, { reads }) => sum + reads.id.length, 0),
-    neededLoads: since(span.changeAt, Number.POSITIVE_INFINITY, false),
+    neededLoads: since(span.changeAt, span.to, false),
     extraLoadsBefore: since(span.from, span.changeAt, true),
-    extraLoads: since(span.changeAt, Number.POSITIVE_INFINITY, true),
+    extraLoads: since(span.changeAt, span.to, true),
     p50BeforeMs: quantile(latencies, 0.5),
     p99BeforeMs: quantile(latencies, 0.99),
     worstHitRate: Math.min(...after.map(({ hitRate }) => hitRate)),

@@ -113,7 +113,7 @@ export function summariseLive(live: readonly LiveOutcome[]): string {
   return (
     `A fourth node joins three under load: modulo loads ${loads('modulo')} values again and falls to ${hits('modulo')} hits, ` +
     `a ring without copies ${loads('ring')} and ${hits('ring')}, ringcache ${loads('ours')} and ${hits('ours')}. ` +
-    `It is the copies that keep the cache warm: modulo with them loads ${loads('modulo-warm')} too. The ring makes them few: ` +
+    `It is the copies that keep the cache warm: modulo with them loads ${loads('modulo-warm')}. The ring makes them few: ` +
     `${whole(ours.copiedByReads + ours.copiedByMover)} of the keys instead of ` +
     `${whole(control.copiedByReads + control.copiedByMover)}. ${stale === 0 ? 'No read' : `${whole(stale)} reads`} returned a value older than a confirmed write.`
   );

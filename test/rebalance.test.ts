@@ -70,7 +70,10 @@ describe('the outcome', () => {
   });
 
   test('loads count as extra from the change on, and apart before it', () => {
-    const loads = { at: [899, 950, 1_000, 1_001, 1_300], extra: [true, true, true, false, true] };
+    const loads = {
+      at: [899, 950, 1_000, 1_001, 1_100, 1_200],
+      extra: [true, true, true, false, true, true],
+    };
     const outcome = outcomeOf([seenBy({ loads })], span, at);
     expect(outcome).toMatchObject({ extraLoadsBefore: 1, extraLoads: 2, neededLoads: 1 });
   });

@@ -62,6 +62,7 @@ export async function joinRooms(
   };
   const swapped: TopologyParts['swapped'] = (snapshot, adopted) => {
     locks.follow();
+    changer.follow();
     memory.follow((key) => snapshot.ring.owner(key));
     events.emit(adopted ? 'topology:adopted' : 'topology:changed', {
       epoch: snapshot.epoch,

@@ -57,7 +57,7 @@ export class Acquisition implements Seated {
   seat = -1;
   readonly #parts: AcquisitionParts;
   readonly #wanted: Wanted;
-  readonly #startedAt: number;
+  readonly startedAt: number;
   readonly #patience: Patience;
   #token: string;
   #refusal: Refusal | undefined;
@@ -70,7 +70,7 @@ export class Acquisition implements Seated {
     const { waitMs, signal } = wanted.settings;
     this.#parts = parts;
     this.#wanted = wanted;
-    this.#startedAt = clock.now();
+    this.startedAt = clock.now();
     this.#token = wanted.newToken();
     // One try has the time that a node has to answer.
     const bounds = { waitMs: waitMs === 0 ? nodeTimeoutMs : waitMs, signal };
@@ -87,11 +87,8 @@ export class Acquisition implements Seated {
     this.#patience.end(why);
   }
 
-  run(): Promise<HeldLock | Busy> {
-    return this.#wanted.waits ? this.#runInLine() : this.#tryOnce();
-  }
-
-  async #runInLine(): Promise<HeldLock> {
+  /** For the one who waits. */
+  async inLine(): Promise<HeldLock> {
     const { lines } = this.#parts;
     const { name } = this.#wanted;
     const place = lines.enter(name);
@@ -108,9 +105,11 @@ export class Acquisition implements Seated {
     }
   }
 
-  async #tryOnce(): Promise<HeldLock | Busy> {
+  /** One try. */
+  async once(): Promise<HeldLock | Busy> {
     try {
       const attempt = await this.#try(false);
+      this.#heard(attempt, false);
       if (attempt.kind === 'granted')
         return this.#lockOf(attempt) ?? { kind: 'busy', remainingMs: 1 };
       if (attempt.kind === 'busy') return attempt;
@@ -127,7 +126,9 @@ export class Acquisition implements Seated {
     const { homes } = this.#parts;
     const { name, settings } = this.#wanted;
     for (let tries = 0; ; ) {
-      const attempt = await this.#try(settings.waitMs > 0);
+      const queue = settings.waitMs > 0;
+      const attempt = await this.#try(queue);
+      this.#heard(attempt, queue);
       if (attempt.kind === 'granted') {
         const lock = this.#lockOf(attempt);
         if (lock !== undefined) return lock;
@@ -141,7 +142,7 @@ export class Acquisition implements Seated {
     }
   }
 
-  async #try(queue: boolean): Promise<Attempt> {
+  #try(queue: boolean): Promise<Attempt> {
     const { name, settings } = this.#wanted;
     const { ttlMs } = settings;
     const token = this.#token;
@@ -149,14 +150,15 @@ export class Acquisition implements Seated {
     const placed = this.#placed;
     if (queue) this.#parts.wakes.expect(token);
     this.#trying = this.#parts.homes.attempt({ name, token, ttlMs, queue, placed, over });
-    const attempt = await this.#patience.while(this.#trying);
+    return this.#patience.while(this.#trying);
+  }
+
+  #heard(attempt: Attempt, queue: boolean): void {
     this.#trying = undefined;
-    if (attempt.kind !== 'granted') {
-      this.#placed ||= queue && attempt.kind === 'busy';
-      this.#refused(attempt);
-      if (attempt.spent === true) this.#changeToken();
-    }
-    return attempt;
+    if (attempt.kind === 'granted') return;
+    this.#placed ||= queue && attempt.kind === 'busy';
+    this.#refused(attempt);
+    if (attempt.spent === true) this.#changeToken();
   }
 
   #refused(refusal: Refusal): void {
@@ -222,7 +224,7 @@ export class Acquisition implements Seated {
   /** Why it was not granted, by the last answer. */
   #error(): Error {
     const { name } = this.#wanted;
-    const waitedMs = this.#parts.clock.now() - this.#startedAt;
+    const waitedMs = this.#parts.clock.now() - this.startedAt;
     const refusal = this.#refusal ?? this.#newsOfHead();
     switch (refusal?.kind) {
       case 'conflict':

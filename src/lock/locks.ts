@@ -149,7 +149,9 @@ export class LockService implements Locks {
   }
 
   async acquire(name: string, options?: LockOptions): Promise<Lock> {
-    return this.#acquire(name, this.#check(name, options));
+    // Awaited here: handed on as a promise it would be two turns of the microtask queue later.
+    const lock = await this.#acquire(name, this.#check(name, options));
+    return lock;
   }
 
   async tryAcquire(name: string, options?: LockOptions): Promise<Lock | null> {
@@ -266,44 +268,56 @@ export class LockService implements Locks {
   }
 
   async #acquire(name: string, settings: LockSettings): Promise<HeldLock> {
-    const taken = await this.#run(name, settings, true);
-    if (taken instanceof HeldLock) return taken;
-    throw new TypeError('a wait ends with a lock or an error');
-  }
-
-  /** One try. */
-  #try(name: string, settings: LockSettings): Promise<HeldLock | Busy> {
-    return this.#run(name, { ...settings, waitMs: 0 }, false);
-  }
-
-  async #run(name: string, settings: LockSettings, waits: boolean): Promise<HeldLock | Busy> {
-    const { clock, wakes, events } = this.#parts;
-    const startedAt = clock.now();
-    const newToken = this.#newToken;
-    const acquisition = new Acquisition(this.#shared, { name, newToken, settings, waits });
-    this.#acquiring.add(acquisition);
+    const acquisition = this.#begin(name, settings, true);
     try {
-      const taken = await acquisition.run();
-      if (!(taken instanceof HeldLock)) {
-        wakes.forget(acquisition.token);
-        this.#counters.busy++;
-        return taken;
-      }
-      const waitedMs = clock.now() - startedAt;
-      this.#held.add(taken);
-      this.#counters.acquired++;
-      this.#counters.waits.record(waitedMs);
-      events.emit('acquired', { lock: name, fence: taken.fence, waitedMs });
-      return taken;
+      return this.#acquired(await acquisition.inLine(), acquisition);
     } catch (error) {
-      wakes.forget(acquisition.token);
-      if (error instanceof LockTimeoutError) this.#counters.timeouts++;
-      else if (error instanceof LockUnavailableError || error instanceof QuorumError) {
-        this.#counters.unavailable++;
-      }
+      this.#failed(error, acquisition);
       throw error;
     } finally {
       this.#acquiring.delete(acquisition);
+    }
+  }
+
+  /** One try. */
+  async #try(name: string, settings: LockSettings): Promise<HeldLock | Busy> {
+    const acquisition = this.#begin(name, { ...settings, waitMs: 0 }, false);
+    try {
+      const taken = await acquisition.once();
+      if (taken instanceof HeldLock) return this.#acquired(taken, acquisition);
+      this.#parts.wakes.forget(acquisition.token);
+      this.#counters.busy++;
+      return taken;
+    } catch (error) {
+      this.#failed(error, acquisition);
+      throw error;
+    } finally {
+      this.#acquiring.delete(acquisition);
+    }
+  }
+
+  #begin(name: string, settings: LockSettings, waits: boolean): Acquisition {
+    const newToken = this.#newToken;
+    const acquisition = new Acquisition(this.#shared, { name, newToken, settings, waits });
+    this.#acquiring.add(acquisition);
+    return acquisition;
+  }
+
+  #acquired(lock: HeldLock, acquisition: Acquisition): HeldLock {
+    const waitedMs = this.#parts.clock.now() - acquisition.startedAt;
+    this.#held.add(lock);
+    this.#counters.acquired++;
+    this.#counters.waits.record(waitedMs);
+    const { name, fence } = lock;
+    this.#parts.events.emit('acquired', { lock: name, fence, waitedMs });
+    return lock;
+  }
+
+  #failed(error: unknown, acquisition: Acquisition): void {
+    this.#parts.wakes.forget(acquisition.token);
+    if (error instanceof LockTimeoutError) this.#counters.timeouts++;
+    else if (error instanceof LockUnavailableError || error instanceof QuorumError) {
+      this.#counters.unavailable++;
     }
   }
 }

@@ -12,7 +12,7 @@
 
 import type { Clock } from '../clock.ts';
 import { NodeUnavailableError } from '../errors.ts';
-import type { LockInspection, Wake } from '../node/lock-node.ts';
+import type { AcquireAnswer, LockInspection, ProlongAnswer, Wake } from '../node/lock-node.ts';
 import type { CacheNode } from '../node/node.ts';
 import type { Gates } from '../topology/gates.ts';
 import type { Snapshot } from '../topology/snapshot.ts';
@@ -142,14 +142,12 @@ class RingGrip implements Grip {
     return confirmed;
   }
 
-  async #releaseAt(home: CacheNode, keepMs: number): Promise<boolean> {
+  #releaseAt(home: CacheNode, keepMs: number): Promise<boolean> {
     const { name, token, ttlMs } = this.#ask;
-    try {
-      return await home.locks.release(name, { token, waiter: '', keepMs });
-    } catch {
+    return home.locks.release(name, { token, waiter: '', keepMs }).catch(() => {
       home.locks.releaseLater(name, token, ttlMs);
       return false;
-    }
+    });
   }
 
   /** Gives back what was taken; returns whether there was anything. */
@@ -170,36 +168,42 @@ class RingGrip implements Grip {
     for (const home of this.#unanswered) giveBack(home, name, { token, ttlMs, waiter: '' });
   }
 
+  /** At one home: lengthened where it is held, taken where it is not. */
   async #takeAt(home: CacheNode, snapshot: Snapshot, ttlMs: number): Promise<LockStep> {
     if (this.#isOver()) return GONE;
-    const { topology, gates } = this.#parts;
+    const { topology, gates, waiter } = this.#parts;
+    const { name, token, queue, placed } = this.#ask;
+    const { fence } = snapshot;
+    const place = { node: home, snapshot, topology, gates };
     try {
-      const answer = await this.#askAt(home, snapshot, ttlMs);
-      return await settled(answer, { node: home, snapshot, topology, gates });
+      // Another ring was met on the way: what was taken before is asked for anew, for a number above its floor.
+      if (this.#granted && this.#held.includes(home)) {
+        const answer = await home.locks.prolong(name, { token, ttlMs, fence });
+        return await settled(lengthened(answer), place);
+      }
+      const queues = placed || (queue && home.locks.listening);
+      const floor = Math.max(this.#number, snapshot.lockFloor);
+      const ask = {
+        token,
+        ttlMs,
+        fence,
+        profile: gates.profile,
+        waiter: queues ? waiter : '',
+        floor,
+      };
+      const answered = this.#unanswered;
+      this.#unanswered = [...answered, home];
+      const answer = await home.locks.acquire(name, ask);
+      this.#unanswered = answered;
+      if (answer.kind === 'busy' && queues) this.#queuedAt = home;
+      const step = settled(this.#noted(home, answer), place);
+      return step instanceof Promise ? await step : step;
     } catch (error) {
       return unavailable(home, error);
     }
   }
 
-  /** At one home: lengthened where it is held, taken where it is not. */
-  async #askAt(home: CacheNode, snapshot: Snapshot, ttlMs: number): Promise<StepAnswer> {
-    const { name, token, queue, placed } = this.#ask;
-    const { fence } = snapshot;
-    // Another ring was met on the way: what was taken before is asked for anew, for a number above its floor.
-    if (this.#granted && this.#held.includes(home)) {
-      const answer = await home.locks.prolong(name, { token, ttlMs, fence });
-      if (answer.kind === 'lost') return GONE;
-      return answer.kind === 'prolonged' ? DONE : answer;
-    }
-    const waiter = placed || (queue && home.locks.listening) ? this.#parts.waiter : '';
-    const { profile } = this.#parts.gates;
-    const floor = Math.max(this.#number, snapshot.lockFloor);
-    const answered = this.#unanswered;
-    this.#unanswered = [...answered, home];
-    const ask = { token, ttlMs, fence, profile, waiter, floor };
-    const answer = await home.locks.acquire(name, ask);
-    this.#unanswered = answered;
-    if (answer.kind === 'busy' && waiter !== '') this.#queuedAt = home;
+  #noted(home: CacheNode, answer: AcquireAnswer): StepAnswer {
     if (answer.kind !== 'granted') return answer;
     if (!this.#held.includes(home)) this.#held.push(home);
     this.#number = Math.max(this.#number, answer.number);
@@ -218,6 +222,11 @@ class RingGrip implements Grip {
     }
     this.#held = this.#held.filter((home) => homes.includes(home));
   }
+}
+
+function lengthened(answer: ProlongAnswer): StepAnswer {
+  if (answer.kind === 'lost') return GONE;
+  return answer.kind === 'prolonged' ? DONE : answer;
 }
 
 /** How often a step takes up another ring before it gives up. */

@@ -120,6 +120,7 @@ export class AdmissionProcedure {
           decision.document,
           greeting.runId,
           '1',
+          Math.ceil(host.nodeClock.now() + budgetMs),
         ];
         const [answer] = await Promise.all([
           runScript(client, INSTALL, operands),

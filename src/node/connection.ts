@@ -7,7 +7,7 @@
  * behind each option: docs/decisions.md.
  */
 import type { Socket } from 'node:net';
-import { Redis, type RedisOptions } from 'ioredis';
+import { Command, Redis, type RedisOptions } from 'ioredis';
 import { type Clock, pause } from '../clock.ts';
 import type { NodeUnavailableError } from '../errors.ts';
 import { addressOf, type Place } from './address.ts';
@@ -70,9 +70,26 @@ const SAFETY = {
   showFriendlyErrorStack: false,
 } as const;
 
+/** Nothing listens at a port, or a socket file does not exist. */
+const NO_SERVER: ReadonlySet<unknown> = new Set(['ECONNREFUSED', 'ENOENT']);
+
+function codeOf(error: unknown): unknown {
+  return error instanceof Error ? Reflect.get(error, 'code') : undefined;
+}
+
 // ioredis' types do not know `exactOptionalPropertyTypes`: what is undefined is as if absent.
 function newClient(options: object): Redis {
   return new Redis(options as RedisOptions & { replyMapping: 'legacy' });
+}
+
+/** As `client.callBuffer`, without what it looks at for each call and SAFETY rules out. */
+export function sendCommand(
+  client: Client,
+  name: string,
+  operands: (string | number | Buffer)[],
+): Promise<unknown> {
+  const command = new Command(name, operands, { replyEncoding: null });
+  return client.sendCommand(command) as Promise<unknown>;
 }
 
 export class Connection {
@@ -84,6 +101,7 @@ export class Connection {
   readonly #watch: HangWatch;
   #stood = false;
   #closed = false;
+  #refused = false;
 
   constructor(
     place: Place,
@@ -106,7 +124,10 @@ export class Connection {
     this.#client = newClient(wanted);
     if (listener.message !== undefined) this.#client.on('message', listener.message);
     this.#watch = this.#newWatch(Math.max(MIN_SILENCE_MS, 3 * tuning.timeoutMs));
-    this.#client.on('connect', () => this.#watch.start());
+    this.#client.on('connect', () => {
+      this.#refused = false;
+      this.#watch.start();
+    });
     this.#client.on('ready', () => {
       this.#stood = true;
       listener.ready();
@@ -118,6 +139,7 @@ export class Connection {
     this.#client.on('end', () => listener.lost());
     // Without a listener ioredis prints the error, password included.
     this.#client.on('error', (error: unknown) => {
+      this.#refused = NO_SERVER.has(codeOf(error));
       const { reason, tell } = judge(error);
       listener.trouble(this.failures.from(error, reason, this.#hint(error)), tell);
     });
@@ -135,6 +157,11 @@ export class Connection {
       pause(this.#clock, OPEN_ATTEMPTS * this.#attemptMs, enough.signal),
     ]);
     enough.abort();
+  }
+
+  /** Whether the last attempt found no server at the address, while its host answered. */
+  get refused(): boolean {
+    return this.#refused;
   }
 
   get ready(): boolean {
@@ -190,7 +217,7 @@ export class Connection {
   // Only of a connection that never stood: later the same codes mean other things.
   #hint(error: unknown): string {
     if (this.#stood) return '';
-    const code: unknown = error instanceof Error ? Reflect.get(error, 'code') : undefined;
+    const code = codeOf(error);
     if (this.#secure && code === 'ETIMEDOUT')
       return ' (does the port speak TLS? this connection does)';
     if (!this.#secure && code === 'ECONNRESET') {

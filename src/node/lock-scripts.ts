@@ -4,6 +4,7 @@
  * with every grant, a queue of those who wait, and a gate that is shut while a
  * node may have forgotten what it granted.
  */
+import type { AcquireAsk } from './lock-node.ts';
 import type { NodeKeys } from './node-keys.ts';
 import { FENCED, REPLY, type Script, script, TOKEN } from './scripts.ts';
 
@@ -11,6 +12,8 @@ import { FENCED, REPLY, type Script, script, TOKEN } from './scripts.ts';
 const COUNTER_MS = 7 * 24 * 3_600_000;
 /** A queue that nobody has looked at for so long is forgotten: those who wait ask more often. */
 const QUEUE_MS = 120_000;
+/** How long a lock stays reserved for the one who has been told of it. */
+const RESERVE_MS = 500;
 /** Fence numbers are microseconds since 1970 at least: what is smaller is a counter that began at 0. */
 const LEAST_NUMBER = '1000000000000000';
 
@@ -25,24 +28,24 @@ end`;
 // not set back: a counter that is not there begins at the microsecond. TIME is
 // asked only then. '%.0f', since Lua would write 1.79e+15.
 /**
- * fence gate lock counter queue · fence gate token ttlMs waiter floor
- * → {1, number} granted | {0, ms} busy | shut.
+ * fence gate lock counter queue · fence gate token ttlMs floor? waiter?
+ * → {1, number} granted | {0, ms} busy | shut. What most come without comes last, and is left out.
  */
 export const ACQUIRE = script(
   5,
   `${FENCED}${TOKEN}${NOW}
 if redis.call('GET', KEYS[2]) ~= ARGV[2] then return ${REPLY.shut} end
-local place = ARGV[5] .. ' ' .. ARGV[3]
+local floor = tonumber(ARGV[5] or '0')
+local place = ARGV[6] and ARGV[6] .. ' ' .. ARGV[3]
 if not take(KEYS[3], ARGV[3], ARGV[4]) then
-  if ARGV[5] ~= '' then
+  if place then
     redis.call('ZADD', KEYS[5], 'NX', string.format('%.0f', now()), place)
     redis.call('PEXPIRE', KEYS[5], ${QUEUE_MS})
   end
   return {0, left(KEYS[3])}
 end
-if ARGV[5] ~= '' then redis.call('ZREM', KEYS[5], place) end
+if place then redis.call('ZREM', KEYS[5], place) end
 local number = redis.call('INCR', KEYS[4])
-local floor = tonumber(ARGV[6])
 if number < ${LEAST_NUMBER} or number <= floor then
   number = math.max(now(), floor + 1)
   redis.call('SET', KEYS[4], string.format('%.0f', number), 'PX', ${COUNTER_MS})
@@ -62,14 +65,15 @@ return redis.call('PEXPIRE', KEYS[2], ARGV[3])`,
 // is told so. Nobody receives what is told to a dead process: the one behind it
 // is next. A server that does not let us PUBLISH has no receivers; those who wait
 // ask again by themselves. No fence: it touches only what the token owns.
-/** lock queue · token waiter reserveMs keepMs channel name → 1 was ours | 0 not. */
+// The name is what follows `ns:k:l:` in the lock's key, as long as `ns:k:w:`, the channel.
+/** lock queue · token channel keepMs? waiter? → 1 was ours | 0 not. */
 export const RELEASE = script(
   2,
   `${TOKEN}
-if ARGV[2] ~= '' then redis.call('ZREM', KEYS[2], ARGV[2] .. ' ' .. ARGV[1]) end
+if ARGV[4] then redis.call('ZREM', KEYS[2], ARGV[4] .. ' ' .. ARGV[1]) end
 if not holds(KEYS[1], ARGV[1]) then return 0 end
-if tonumber(ARGV[4]) > 0 then
-  redis.call('PEXPIRE', KEYS[1], ARGV[4])
+if ARGV[3] and tonumber(ARGV[3]) > 0 then
+  redis.call('PEXPIRE', KEYS[1], ARGV[3])
   return 1
 end
 while true do
@@ -79,9 +83,9 @@ while true do
     return 1
   end
   local waiter, token = string.match(first[1], '^(%S+) (%S+)$')
-  local receivers = redis.pcall('PUBLISH', ARGV[5] .. waiter, token .. ' ' .. ARGV[6])
+  local receivers = redis.pcall('PUBLISH', ARGV[2] .. waiter, token .. ' ' .. string.sub(KEYS[1], #ARGV[2] + 1))
   if type(receivers) == 'number' and receivers > 0 then
-    redis.call('SET', KEYS[1], token, 'PX', ARGV[3])
+    redis.call('SET', KEYS[1], token, 'PX', ${RESERVE_MS})
     return 1
   end
 end`,
@@ -147,8 +151,18 @@ return {'open', 0}`,
 
 export const LOCK_SCRIPTS: readonly Script[] = [ACQUIRE, PROLONG, RELEASE, RAISE, LOOK, KNOCK];
 
-/** How long a lock stays reserved for the one who has been told of it. */
-const RESERVE_MS = 500;
+/** What ACQUIRE is sent with. */
+export function acquireOperands(
+  keys: NodeKeys,
+  name: string,
+  { ask, gate }: { readonly ask: AcquireAsk; readonly gate: string },
+): (string | number)[] {
+  const { fence, token, ttlMs, waiter, floor } = ask;
+  const named = [keys.fence, keys.gate, keys.lock(name), keys.counter(name), keys.queue(name)];
+  const operands = [...named, fence, gate, token, Math.ceil(ttlMs)];
+  if (waiter !== '') return [...operands, floor, waiter];
+  return floor > 0 ? [...operands, floor] : operands;
+}
 
 /** What RELEASE is sent with. */
 export function releaseOperands(
@@ -157,6 +171,11 @@ export function releaseOperands(
   ask: { readonly token: string; readonly waiter: string; readonly keepMs: number },
 ): (string | number)[] {
   const { token, waiter, keepMs } = ask;
-  const rest = [token, waiter, RESERVE_MS, Math.max(0, Math.ceil(keepMs)), keys.channel, name];
-  return [keys.lock(name), keys.queue(name), ...rest];
+  const operands = [keys.lock(name), keys.queue(name), token, keys.channel];
+  if (waiter !== '') return [...operands, wholeMs(keepMs), waiter];
+  return keepMs > 0 ? [...operands, wholeMs(keepMs)] : operands;
+}
+
+function wholeMs(ms: number): number {
+  return Math.max(0, Math.ceil(ms));
 }

@@ -189,6 +189,8 @@ export interface NodeListener {
 export interface CacheNode {
   readonly id: string;
   state(): NodeState;
+  /** Whether no server runs at its address, as far as this process can tell. False for one that merely does not answer. */
+  readonly gone: boolean;
   stats(): NodeStats;
   /** What it is to the locks. */
   readonly locks: LockNode;

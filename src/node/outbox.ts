@@ -11,6 +11,7 @@ import type { Clock } from '../clock.ts';
 import type { NodeUnavailableError } from '../errors.ts';
 import type { NodeCounters } from '../metrics/metrics.ts';
 import { type ReadHost, Reads } from './batch.ts';
+import { Budgets } from './budgets.ts';
 import type { Client } from './connection.ts';
 import type { Budget, Reader } from './node.ts';
 import { type Argument, Question, runScript } from './question.ts';
@@ -57,7 +58,7 @@ export class Outbox {
       timeoutMs: parts.tuning.timeoutMs,
       failures: standing.connection.failures,
       counters: parts.counters,
-      underWay: new Set(),
+      underWay: new Budgets(parts.clock, parts.tuning.timeoutMs),
       inFlight: 0,
       awaited: 0,
       finished: () => {
@@ -129,7 +130,7 @@ export class Outbox {
 
   /** All that is unanswered fails with `error`; what is not sent yet is refused when it would be. */
   abort(error: NodeUnavailableError): void {
-    for (const turn of this.#turns.underWay) turn.abort(error);
+    for (const turn of this.#turns.underWay.end()) turn.abort(error);
   }
 
   #schedule(): void {

@@ -4,7 +4,7 @@
  */
 import type { Clock, Timer } from '../clock.ts';
 import type { NodeUnavailableError } from '../errors.ts';
-import type { Client } from './connection.ts';
+import { type Client, sendCommand } from './connection.ts';
 import { isNoScript } from './failure.ts';
 import type { Budget } from './node.ts';
 import type { Script } from './scripts.ts';
@@ -13,18 +13,16 @@ import type { Request } from './turn.ts';
 export type Argument = string | number | Buffer;
 
 /** Sends a script by its hash; in full when the server does not know it. */
-export async function runScript(
+export function runScript(
   client: Client,
   script: Script,
-  operands: Argument[],
+  operands: readonly Argument[],
 ): Promise<unknown> {
-  // `async`, but the first command is written before this returns.
-  try {
-    return await client.callBuffer('evalsha', script.sha, script.keys, ...operands);
-  } catch (error) {
+  const { sha, lua, keys } = script;
+  return sendCommand(client, 'evalsha', [sha, keys, ...operands]).catch((error: unknown) => {
     if (!isNoScript(error)) throw error;
-    return client.callBuffer('eval', script.lua, script.keys, ...operands);
-  }
+    return sendCommand(client, 'eval', [lua, keys, ...operands]);
+  });
 }
 
 /** Spares the first burst its full texts. Who may not (`+script|load`) goes without. */

@@ -10,7 +10,16 @@ import type {
   ProlongAnswer,
   Wake,
 } from './lock-node.ts';
-import { ACQUIRE, KNOCK, LOOK, PROLONG, RAISE, RELEASE, releaseOperands } from './lock-scripts.ts';
+import {
+  ACQUIRE,
+  acquireOperands,
+  KNOCK,
+  LOOK,
+  PROLONG,
+  RAISE,
+  RELEASE,
+  releaseOperands,
+} from './lock-scripts.ts';
 import type { NodeKeys } from './node-keys.ts';
 import type { Outbox } from './outbox.ts';
 import type { PushChannel } from './push.ts';
@@ -45,10 +54,8 @@ export class RedisLockNode implements LockNode {
 
   acquire(name: string, ask: AcquireAsk): Promise<AcquireAnswer> {
     const { keys, outbox } = this.#parts;
-    const { token, ttlMs, fence, profile, waiter, floor } = ask;
-    const named = [keys.fence, keys.gate, keys.lock(name), keys.counter(name), keys.queue(name)];
-    const gate = `open ${this.#run} ${profile}`;
-    const operands = [...named, fence, gate, token, Math.ceil(ttlMs), waiter, String(floor)];
+    const gate = `open ${this.#run} ${ask.profile}`;
+    const operands = acquireOperands(keys, name, { ask, gate });
     return outbox.script({ script: ACQUIRE, operands }, acquireAnswer);
   }
 

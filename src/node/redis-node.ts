@@ -89,8 +89,8 @@ export class RedisNode implements CacheNode {
   readonly #outbox: Outbox;
   readonly #replies: ReplyReader;
   readonly #push: PushChannel;
-  /** How long after it was sent a set may act. */
-  readonly #writeMs: number;
+  /** How long after it was sent a request may act. */
+  readonly #actMs: number;
   #closing: Promise<void> | undefined;
 
   constructor(place: Place, parts: NodeParts) {
@@ -136,7 +136,7 @@ export class RedisNode implements CacheNode {
       outbox: this.#outbox,
       standing: this.#standing,
     });
-    this.#writeMs = tuning.timeoutMs + CLOCK_MARGIN_MS;
+    this.#actMs = tuning.timeoutMs + CLOCK_MARGIN_MS;
     this.#push = new PushChannel(place, { clock, tuning });
     this.locks = new RedisLockNode({
       keys: this.#keys,
@@ -177,6 +177,10 @@ export class RedisNode implements CacheNode {
 
   state(): NodeState {
     return this.#standing.state;
+  }
+
+  get gone(): boolean {
+    return this.#standing.connection.refused;
   }
 
   stats(): NodeStats {
@@ -288,13 +292,21 @@ export class RedisNode implements CacheNode {
     const answer = await this.#outbox.ask(
       (client) => {
         this.#counters.scripts += 1;
-        const deadline = Math.ceil(this.#nodeClock.now() + this.#writeMs);
-        return runScript(client, WRITE, [...keys, entry.fence, ...this.#sealed(entry), deadline]);
+        const rest = [entry.fence, ...this.#sealed(entry), this.#deadline()];
+        return runScript(client, WRITE, [...keys, ...rest]);
       },
       (reply) => (reply === REPLY.late ? undefined : this.#replies.write(reply)),
     );
-    if (answer !== undefined) return answer;
-    // It answered in time, so its clock is another one than we know.
+    return answer ?? this.#late();
+  }
+
+  /** Until when a request sent now may act, in the time of the node. */
+  #deadline(): number {
+    return Math.ceil(this.#nodeClock.now() + this.#actMs);
+  }
+
+  /** It answered in time that the request was late, so its clock is another one than we know. */
+  #late(): never {
     this.#nodeClock.mistrust();
     throw this.#standing.connection.failures.plain('timeout', 'its clock was set');
   }
@@ -370,13 +382,16 @@ export class RedisNode implements CacheNode {
     );
   }
 
-  install(fence: string, document: string): ReturnType<CacheNode['install']> {
+  async install(fence: string, document: string): ReturnType<CacheNode['install']> {
     const { fence: fenceKey, document: documentKey, run } = this.#keys;
     const { runId } = this.#standing;
-    const operands = [fenceKey, documentKey, run, fence, document, runId, ''];
-    return this.#outbox.askUnguarded(
-      (client) => runScript(client, INSTALL, operands),
-      (reply) => this.#replies.install(reply),
+    const answer = await this.#outbox.askUnguarded(
+      (client) => {
+        const rest = [fence, document, runId, '', this.#deadline()];
+        return runScript(client, INSTALL, [fenceKey, documentKey, run, ...rest]);
+      },
+      (reply) => (reply === REPLY.late ? undefined : this.#replies.install(reply)),
     );
+    return answer ?? this.#late();
   }
 }

@@ -34,6 +34,14 @@ if fence ~= ARGV[1] then
   redis.call('SET', KEYS[1], ARGV[1])
 end`;
 
+// Whoever gave up on a set may have deleted the key since, or another process has. Bytes that were
+// on their way meanwhile (a connection that stood still, a partition that heals) must not bring the
+// older value back, nor a change of the ring that nobody makes any more. A fill needs no such bound:
+// its lease has ended. The deadline is in milliseconds since 1970, in the clock of the node.
+const IN_TIME = (deadline: number): string => `
+local time = redis.call('TIME')
+if time[1] * 1000 + time[2] / 1000 > tonumber(ARGV[${deadline}]) then return ${REPLY.late} end`;
+
 // The one primitive of leases and locks: a key that holds a token. It is taken
 // when nobody has it, or again by the same token, whose answer was lost; only
 // the token that holds it lengthens or ends it.
@@ -85,15 +93,10 @@ return 1`,
 
 // On a full node the old value goes too: its writer has replaced it at the
 // source, so what is left would be served stale until its ttl.
-// Whoever gave up on a set may have deleted the key since, or another process has. Bytes that were
-// on their way meanwhile (a connection that stood still, a partition that heals) must not bring the
-// older value back. A fill needs no such bound: its lease has ended.
-/** fence value lease · fence entry keepMs deadline (ms since 1970, in the clock of the node) → 1 stored | late. */
+/** fence value lease · fence entry keepMs deadline → 1 stored | late. */
 export const WRITE = script(
   3,
-  `${FENCED}
-local time = redis.call('TIME')
-if time[1] * 1000 + time[2] / 1000 > tonumber(ARGV[4]) then return ${REPLY.late} end
+  `${FENCED}${IN_TIME(4)}
 local stored = redis.pcall('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])
 ${UNLESS_STORED(`redis.call('DEL', KEYS[2], KEYS[3])`)}
 redis.call('DEL', KEYS[3])
@@ -140,12 +143,13 @@ export const INSPECT = script(
 );
 
 /**
- * fence document run · fence document run first → 1 installed | stale | unknown. The DEL first: see above.
+ * fence document run · fence document run first deadline → 1 installed | stale | unknown | late. The DEL first: see above.
  * A node without a fence is given one only by whoever admits it, which asks the others before.
  */
 export const INSTALL = script(
   3,
-  `local fence = redis.call('GET', KEYS[1])
+  `${IN_TIME(5)}
+local fence = redis.call('GET', KEYS[1])
 if not fence and ARGV[4] ~= '1' then return ${REPLY.unknown} end
 if fence and fence ~= ARGV[1] and string.sub(fence, 1, ${EPOCH_DIGITS}) >= string.sub(ARGV[1], 1, ${EPOCH_DIGITS}) then return ${REPLY.stale} end
 redis.call('DEL', KEYS[2])

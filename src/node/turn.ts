@@ -1,13 +1,14 @@
 /**
- * All that is sent to a node in one turn of the event loop: one budget timer,
- * one call of the breaker, however many requests it is.
+ * All that is sent to a node in one turn of the event loop: one budget, one
+ * call of the breaker, however many requests it is.
  *
  * A request is told exactly once how it went. Knows nothing of what it asks.
  */
-import type { Clock, Timer } from '../clock.ts';
+import type { Clock } from '../clock.ts';
 import type { NodeUnavailableError } from '../errors.ts';
 import type { NodeCounters } from '../metrics/metrics.ts';
 import type { Outcome } from './breaker.ts';
+import type { Budgets, Spender } from './budgets.ts';
 import type { Client } from './connection.ts';
 import { type Failures, judge } from './failure.ts';
 
@@ -38,7 +39,7 @@ export interface TurnHost {
   readonly failures: Failures;
   readonly counters: NodeCounters;
   /** Turns that are not finished. */
-  readonly underWay: Set<Turn>;
+  readonly underWay: Budgets<Turn>;
   /** Commands that the server has not answered, given up on or not. */
   inFlight: number;
   /** Those that are waited for still. */
@@ -51,26 +52,24 @@ export interface TurnHost {
   tell(error: NodeUnavailableError): void;
 }
 
-export class Turn {
+export class Turn implements Spender {
   readonly #host: TurnHost;
   readonly #outcome: Outcome;
-  readonly #sentAt: number;
+  readonly sentAt: number;
   readonly #requests: (Request | undefined)[];
   #left: number;
   #nodeFailed = false;
-  #timer: Timer | undefined;
 
   constructor(host: TurnHost, requests: Request[], outcome: Outcome) {
     this.#host = host;
     this.#outcome = outcome;
     this.#requests = requests;
     this.#left = requests.length;
-    this.#sentAt = host.clock.now();
-    host.underWay.add(this);
+    this.sentAt = host.clock.now();
   }
 
   send(connection: Line): void {
-    const host = this.#host;
+    this.#host.underWay.add(this);
     // In one piece the server would answer the first when it has read the last, and work in turns
     // with the client: 512 reads in flight then took 1.4 times as long, 50 locks 1.2 times.
     for (let from = 0; from < this.#requests.length; ) {
@@ -80,10 +79,6 @@ export class Turn {
       });
       from = to;
     }
-    this.#timer = host.clock.after(host.timeoutMs, () => {
-      // The loop may have been blocked while the answers came: read them first.
-      host.clock.soon(() => this.#expire());
-    });
   }
 
   #pieceEnd(from: number): number {
@@ -149,7 +144,7 @@ export class Turn {
     return request;
   }
 
-  #expire(): void {
+  expire(): void {
     if (this.#left === 0) return;
     const { failures, counters, timeoutMs } = this.#host;
     this.#nodeFailed = true;
@@ -169,9 +164,8 @@ export class Turn {
 
   #finish(): void {
     const host = this.#host;
-    this.#timer?.cancel();
     if (!host.underWay.delete(this)) return;
-    host.counters.latency.record(host.clock.now() - this.#sentAt);
+    host.counters.latency.record(host.clock.now() - this.sentAt);
     if (this.#nodeFailed) this.#outcome.fail();
     else this.#outcome.succeed();
     host.finished();

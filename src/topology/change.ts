@@ -10,28 +10,16 @@
  * a stale read. What one process has begun another can finish or take back.
  */
 import { type Clock, pause } from '../clock.ts';
-import {
-  ClosedError,
-  NodeUnavailableError,
-  TopologyBusyError,
-  TopologyConflictError,
-} from '../errors.ts';
+import { ClosedError, NodeUnavailableError, TopologyBusyError } from '../errors.ts';
 import type { CacheNode } from '../node/node.ts';
 import { planChange } from '../ring/plan.ts';
 import { propose } from './announce.ts';
 import { Closing } from './closing.ts';
-import { HISTORY_LENGTH, type Member, type TopologyDocument } from './document.ts';
+import { fenceOfDocument, HISTORY_LENGTH, type TopologyDocument } from './document.ts';
 import type { Gates } from './gates.ts';
 import { type MoveProgress, moveKeys } from './mover.ts';
-import {
-  apply,
-  checkChange,
-  memberOf,
-  membersAfter,
-  type RingChange,
-  readdressed,
-} from './ring-change.ts';
-import type { Seat } from './seats.ts';
+import { Parties } from './parties.ts';
+import { apply, checkChange, membersAfter, type RingChange } from './ring-change.ts';
 import { type Change, changed, takenBack } from './successors.ts';
 import type { Topology } from './topology.ts';
 
@@ -86,8 +74,7 @@ interface Wanted {
   readonly change: RingChange;
   readonly options: ChangeOptions;
   readonly epoch: number;
-  readonly invited: ReadonlyMap<string, CacheNode>;
-  readonly replaced: ReadonlySet<string>;
+  readonly parties: Parties;
 }
 
 interface Begun {
@@ -108,6 +95,8 @@ export class TopologyChanger {
   /** Settles when the change under way is complete. */
   #underWay: Promise<void> = Promise.resolve();
   #busy = false;
+  /** A document that was proposed, and of which it is not known whether it was accepted. */
+  #unsure: string | undefined;
 
   constructor(topology: Topology, gates: Gates, clock: Clock) {
     this.#topology = topology;
@@ -119,7 +108,8 @@ export class TopologyChanger {
    * Makes a change; resolves when the new ring serves.
    *
    * @throws TopologyBusyError, TopologyConflictError, NodeUnavailableError (a joining node
-   *   does not answer), InvalidOptionError (unknown or known id, last node): nothing was changed.
+   *   does not answer), InvalidOptionError (unknown or known id, last node): nothing was changed;
+   *   NodeUnavailableError of the control: it may have been, and is completed then.
    */
   async change(change: RingChange, options: ChangeOptions = {}): Promise<TopologyChange> {
     // Its end may not have been heard of yet.
@@ -145,6 +135,18 @@ export class TopologyChanger {
       await closing.raise(document);
       return { closing, epoch, startedAt, movedShare, options: all };
     });
+  }
+
+  /**
+   * Another document is in force. A change that was given up here, because its control did not
+   * answer, may have been accepted all the same: nobody else would finish it.
+   */
+  follow(): void {
+    const { document } = this.#topology;
+    if (this.#unsure === undefined || document.source === null) return;
+    if (fenceOfDocument(document) !== this.#unsure) return;
+    this.#unsure = undefined;
+    this.resume().catch(noop);
   }
 
   /**
@@ -185,7 +187,7 @@ export class TopologyChanger {
     this.#ending.abort(new ClosedError());
     const enough = new AbortController();
     await Promise.race([this.#underWay, pause(this.#clock, END_MS, enough.signal)]);
-    enough.abort();
+    await enough.abort();
   }
 
   async #run(
@@ -211,12 +213,11 @@ export class TopologyChanger {
   async #begin(change: RingChange, options: ChangeOptions): Promise<Begun> {
     const startedAt = this.#clock.now();
     const epoch = this.#topology.document.epoch + 1;
-    const invited = new Map<string, CacheNode>();
-    const joining = this.#joining(change, epoch);
+    const parties = new Parties(change, epoch, { topology: this.#topology, clock: this.#clock });
     try {
-      for (const [member, seat] of joining) invited.set(seat.id, await this.#invite(member, seat));
-      const replaced = await this.#replaced(change, invited);
-      const document = await this.#decide({ change, options, epoch, invited, replaced });
+      await parties.invite(this.#gates);
+      await parties.see(options.signal);
+      const document = await this.#decide({ change, options, epoch, parties });
       const { ring: before } = this.#topology.snapshot;
       await this.#topology.takeUp(document);
       const closing = new Closing(this.#topology, this.#clock, document);
@@ -224,66 +225,15 @@ export class TopologyChanger {
       const { movedShare } = planChange(before, apply(before, change));
       return { closing, epoch: document.epoch, startedAt, movedShare, options };
     } catch (error) {
-      for (const [member] of joining) await this.#topology.dismiss(member);
+      await parties.dismiss();
       throw error;
     }
   }
 
-  /**
-   * The members that are another server at their new address.
-   *
-   * @throws TopologyConflictError when one still answers at its present address: processes
-   *   that have not heard would go on using it, behind the back of those that have.
-   */
-  async #replaced(
-    { readdress = [] }: RingChange,
-    invited: ReadonlyMap<string, CacheNode>,
-  ): Promise<Set<string>> {
-    const replaced = new Set<string>();
-    for (const { id } of readdress) {
-      const present = this.#topology.snapshot.nodes.get(id);
-      const runs = await Promise.all([runIdOf(present), runIdOf(invited.get(id))]);
-      const [runHere, runThere] = runs;
-      if (runHere === runThere) continue;
-      if (runHere !== undefined) {
-        const why =
-          'still answers at its present address, and is another server there: stop that one first, or ' +
-          'add the new one under another id and remove this one, which copies what it has';
-        throw new TopologyConflictError(id, why);
-      }
-      replaced.add(id);
-    }
-    return replaced;
-  }
-
-  #joining({ add, readdress = [] }: RingChange, epoch: number): [Member, Seat][] {
-    const { members } = this.#topology.document;
-    return [
-      ...add.map((seat): [Member, Seat] => [memberOf(seat), seat]),
-      ...readdress.flatMap((seat): [Member, Seat][] => {
-        const member = members.find(({ id }) => id === seat.id);
-        return member === undefined ? [] : [[readdressed(member, seat, epoch), seat]];
-      }),
-    ];
-  }
-
-  async #invite(member: Member, seat: Seat): Promise<CacheNode> {
-    const { leaving } = this.#topology.document.locks;
-    const node = await this.#topology.invite(member, seat);
-    if (node.state().state === 'up') {
-      // One that has just left may have granted locks that count still.
-      if (!leaving.some(({ id }) => id === seat.id)) await this.#gates.welcome(node);
-      return node;
-    }
-    throw (
-      this.#topology.refusalOf(member) ??
-      new NodeUnavailableError(seat.id, 'connection', 'it cannot join the ring')
-    );
-  }
-
   /** Has the control accept the change; made anew from whatever else was accepted meanwhile. */
   async #decide(wanted: Wanted): Promise<TopologyDocument> {
-    const { change, options, invited } = wanted;
+    const { change, options, parties } = wanted;
+    const { invited } = parties;
     for (let round = 1; ; round++) {
       const { document: from, control } = this.#topology;
       checkFree(change, from);
@@ -301,6 +251,7 @@ export class TopologyChanger {
         );
         return next;
       } catch (error) {
+        if (error instanceof NodeUnavailableError) this.#unsure = fenceOfDocument(next);
         if (!(error instanceof TopologyBusyError) || round === ROUNDS) throw error;
       }
     }
@@ -312,13 +263,13 @@ export class TopologyChanger {
     return invited.get(id) ?? this.#topology.snapshot.nodes.get(id);
   }
 
-  #changeFrom(from: TopologyDocument, { change, epoch, replaced }: Wanted): Change {
-    const { nodes, ring } = this.#topology.snapshot;
-    const lost = change.remove.filter((id) => nodes.get(id)?.state().state !== 'up');
+  #changeFrom(from: TopologyDocument, { change, epoch, parties }: Wanted): Change {
+    const { ring } = this.#topology.snapshot;
+    const { lost, replaced } = parties;
     return {
       members: membersAfter(change, from.members, epoch),
       fingerprint: apply(ring, change).fingerprint,
-      lost: new Set(lost),
+      lost,
       replaced,
     };
   }
@@ -375,14 +326,4 @@ function checkFree(change: RingChange, from: TopologyDocument): void {
     `was changed ${HISTORY_LENGTH - 1} times within the longest time of a lock (lock.maxTtl), and locks may ` +
       'be held by the oldest of these rings; wait for that time after the last change',
   );
-}
-
-/** Undefined when it does not answer. */
-async function runIdOf(node: CacheNode | undefined): Promise<string | undefined> {
-  try {
-    return (await node?.greet())?.runId;
-  } catch (error) {
-    if (error instanceof NodeUnavailableError) return undefined;
-    throw error;
-  }
 }

@@ -20,8 +20,10 @@ export class Closing {
   readonly #since: number;
   /** Who can have heard of nothing else than the ring before. */
   readonly #before: ReadonlySet<string>;
-  /** Nodes that nobody can reach, as whoever removed them has said. */
+  /** Nodes that run no more. */
   readonly lost: ReadonlySet<string>;
+  /** Nodes that leave: who removes them knows that nobody trusts them alone. */
+  readonly #leaving: ReadonlySet<string>;
   /** Once raised, a node turns away whoever does not know. */
   readonly #raised = new Set<string>();
   /** When so many were raised that nobody trusts the rest for longer than his time. */
@@ -34,8 +36,9 @@ export class Closing {
     this.#since = presentOf(document).since;
     const [, before] = document.history;
     this.#before = new Set((before ?? presentOf(document)).members.map(({ id }) => id));
-    const lost = document.locks.leaving.filter((member) => member.lost);
-    this.lost = new Set(lost.map(({ id }) => id));
+    const { leaving } = document.locks;
+    this.#leaving = new Set(leaving.map(({ id }) => id));
+    this.lost = new Set(leaving.filter(({ lost }) => lost).map(({ id }) => id));
   }
 
   /** Resolves when nobody uses the ring before any more; rejects when `signal` aborts earlier. */
@@ -87,7 +90,7 @@ export class Closing {
       if (!missing.has(node.id)) this.#raised.add(node.id);
     }
     const left = [...missing].filter((id) => !this.#raised.has(id) && !this.lost.has(id));
-    const mayTrust = left.filter((id) => this.#before.has(id)).length;
+    const mayTrust = left.filter((id) => this.#before.has(id) && !this.#leaving.has(id)).length;
     if (mayTrust < Math.ceil(this.#before.size / 2)) this.#mostRaisedAt ??= this.#clock.now();
     return left;
   }

@@ -19,7 +19,7 @@ export interface Member {
   readonly weight: number;
   /** The epoch in which it was given this address: every process goes there, whatever it was started with. */
   readonly readdressed?: number;
-  /** Of one that has left: nobody can reach it, so nobody waits for it. */
+  /** Of one that has left: no server runs there, so nobody waits for it. */
   readonly lost?: true;
 }
 

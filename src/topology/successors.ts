@@ -40,7 +40,7 @@ export function firstDocument(
 export interface Change {
   readonly members: readonly Member[];
   readonly fingerprint: string;
-  /** Nodes that leave without answering: whoever removes them says that no process can reach them. */
+  /** Nodes that leave because they run no more. */
   readonly lost?: ReadonlySet<string>;
   /** Members whose new address is that of another server: what is there is of another life. */
   readonly replaced?: ReadonlySet<string>;

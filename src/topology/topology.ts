@@ -24,6 +24,7 @@ import {
 } from './document.ts';
 import { MissedDeletes, NONE_MISSED } from './missed.ts';
 import { memberOf } from './ring-change.ts';
+import { RingShelf } from './ring-shelf.ts';
 import { placeOf, type Seat, Seats } from './seats.ts';
 import { type RingEra, Snapshot } from './snapshot.ts';
 import { firstDocument } from './successors.ts';
@@ -62,6 +63,7 @@ export class Topology {
   /** The newest document known; the snapshot follows it as soon as its nodes are connected. */
   #document: TopologyDocument;
   #snapshot: Snapshot;
+  readonly #rings: RingShelf;
   #takingUp: Promise<void> | undefined;
   #refreshing: Promise<void> | undefined;
   #fruitlessUntil = 0;
@@ -91,6 +93,7 @@ export class Topology {
     const controlUrl = control === undefined ? undefined : publicAddress(control);
     const { points } = parts.ring;
     this.#document = firstDocument(seats.map(memberOf), { ring, points, controlUrl });
+    this.#rings = new RingShelf(ring);
     this.#snapshot = this.#build(this.#document, [{ since: 1, ring }]);
   }
 
@@ -307,8 +310,7 @@ export class Topology {
     if (this.#document.epoch > 1 && document.origin !== this.#document.origin) return false;
     // With other ring options this process would look for every key at another
     // node than the rest of the fleet does.
-    const { ring } = this.#snapshot;
-    return ring.ofSameKind(document.members).fingerprint === document.fingerprint;
+    return this.#rings.ringOf(document.members).fingerprint === document.fingerprint;
   }
 
   async #followDocument(adopted: boolean): Promise<void> {
@@ -320,9 +322,8 @@ export class Topology {
       await Promise.all(this.#seats.takeAll(document).map((node) => node.open()));
     } while (document !== this.#document && !this.#closed);
     if (this.#closed) return;
-    const { ring } = this.#snapshot;
     const eras = document.history.map(({ since, members, takenBack }): RingEra => {
-      return { since, ring: ring.ofSameKind(members), takenBack: takenBack ?? false };
+      return { since, ring: this.#rings.ringOf(members), takenBack: takenBack ?? false };
     });
     this.#snapshot = this.#build(document, eras);
     this.#admittance.joined();

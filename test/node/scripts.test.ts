@@ -3,7 +3,7 @@ import { beforeEach, describe, expect, test } from 'vitest';
 import { systemClock } from '../../src/clock.ts';
 import { fenceOf } from '../../src/node/fence.ts';
 import type { RedisNode } from '../../src/node/redis-node.ts';
-import { REPLY, WRITE } from '../../src/node/scripts.ts';
+import { INSTALL, REPLY, WRITE } from '../../src/node/scripts.ts';
 import { eventually } from '../support/eventually.ts';
 import { command, useNodes } from '../support/nodes.ts';
 import { EPOCH, FENCE, LIFE, payload, type Subject, useSubjects } from './subject.ts';
@@ -318,6 +318,13 @@ describe('a set that comes late', () => {
     expect(await redis('EXISTS', 'rc:v:k')).toBe(':0\r\n');
     operands[6] = String(Date.now() + 10_000);
     expect(await redis('EVAL', WRITE.lua, '3', ...operands)).toBe(':1\r\n');
+  });
+
+  test('nor does a document: the change may not be made any more', async () => {
+    const next = fenceOf(EPOCH + 1, 'abadcafe');
+    const operands = ['rc:e', 'rc:t', 'rc:r', next, 'doc', 'run', '', String(Date.now() - 10)];
+    expect(await redis('EVAL', INSTALL.lua, '3', ...operands)).toBe(`:${REPLY.late}\r\n`);
+    expect(await redis('GET', 'rc:e')).toBe(bulk(FENCE));
   });
 
   test('by a clock that was set is refused once, and the clock is asked again', async () => {

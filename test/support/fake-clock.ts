@@ -42,6 +42,11 @@ export class FakeClock implements Clock {
     this.#soon.push(run);
   }
 
+  /** Time passes, and this process runs nothing meanwhile. */
+  block(ms: number): void {
+    this.#now += ms;
+  }
+
   /** Timers that wait. */
   get pending(): number {
     return this.#timers.size;
@@ -64,7 +69,7 @@ export class FakeClock implements Clock {
         due.run();
       }
     }
-    this.#now = end;
+    this.#now = Math.max(this.#now, end);
   }
 
   /** Lets promises settle and runs what is to run soon, until nothing is left of both. */

@@ -97,6 +97,10 @@ export class SimulatedNode implements CacheNode {
     };
   }
 
+  get gone(): boolean {
+    return this.fault === 'down';
+  }
+
   state(): NodeState {
     const state = this.fault === 'down' && this.#state === 'up' ? 'down' : this.#state;
     return { state, breaker: state === 'up' ? 'closed' : 'open' };

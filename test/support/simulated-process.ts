@@ -157,6 +157,7 @@ export class SimulatedProcess {
     const memory = options.memory ?? new Memory(MEMORY);
     const nodes = new Map<string, SimulatedNode>();
     const swaps: SimulatedProcess['swaps'] = [];
+    let made: SimulatedProcess | undefined;
     const topology = await Topology.create(options.seats, {
       clock,
       ring: options.ring ?? RING,
@@ -168,12 +169,14 @@ export class SimulatedProcess {
       },
       swapped: (snapshot, adopted) => {
         eras.follow();
+        made?.changer.follow();
         memory.follow((key) => snapshot.ring.owner(key));
         swaps.push({ snapshot, adopted });
       },
     });
     const eras = new LockEras(topology, clock, LONGEST_LOCK_MS);
-    return new SimulatedProcess(options, { topology, memory, nodes, swaps, eras });
+    made = new SimulatedProcess(options, { topology, memory, nodes, swaps, eras });
+    return made;
   }
 
   /** Connected. */

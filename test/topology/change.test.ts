@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { VIEW_MARGIN_MS, VIEW_MS } from '../../src/topology/view.ts';
 import type { SimulatedNode } from '../support/simulated-node.ts';
 import { type SimulatedProcess, seat } from '../support/simulated-process.ts';
-import { down, keyThat, useFleet } from './fleet.ts';
+import { down, keyThat, silent, useFleet } from './fleet.ts';
 
 const newFleet = useFleet();
 
@@ -150,6 +150,24 @@ describe('the order of a change', () => {
     expect(topology.document.locks.leaving).toMatchObject([{ id: 'b', lost: true }]);
     expect(await change.done).toMatchObject({ epoch: 3, scanned: 0 });
     expect(topology.snapshot.source).toBeUndefined();
+  });
+
+  // It may serve others, who have not heard: a breaker that is open for a moment says nothing of a node.
+  test('a node that leaves and does not answer is waited for until nobody trusts it', async () => {
+    const fleet = newFleet();
+    const starting = fleet.start(['a', 'b'], silent('b'));
+    await fleet.clock.advance(2_000);
+    const process = await starting;
+    expect(process.node('b').state().state).toBe('down');
+    const changing = process.changer.change(REMOVE_B);
+    await fleet.clock.advance(2_000);
+    const { done } = await changing;
+    expect(process.topology.document.locks.leaving).toMatchObject([{ id: 'b' }]);
+    expect(process.topology.document.locks.leaving[0]).not.toHaveProperty('lost');
+    await fleet.clock.advance(VIEW_MS - 1_000);
+    expect(process.topology.snapshot.state).toBe('joint');
+    await fleet.clock.advance(VIEW_MARGIN_MS + 3_000);
+    expect(await done).toMatchObject({ epoch: 3 });
   });
 
   // A process that reaches only that node would go on using the previous ring there.

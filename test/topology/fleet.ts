@@ -72,6 +72,15 @@ export function down(...ids: string[]): { seated: (node: SimulatedNode) => void 
   };
 }
 
+/** The same with nodes that take every request and do not answer. */
+export function silent(...ids: string[]): { seated: (node: SimulatedNode) => void } {
+  return {
+    seated: (node) => {
+      if (ids.includes(node.id)) node.fault = 'request-lost';
+    },
+  };
+}
+
 /** The node's fence and document are those of this document. */
 export function put(server: SimulatedServer, document: TopologyDocument): void {
   server.fence = fenceOfDocument(document);

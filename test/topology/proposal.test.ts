@@ -5,6 +5,7 @@ import {
   TopologyBusyError,
   TopologyConflictError,
 } from '../../src/errors.ts';
+import { CONFIRM_MS } from '../../src/topology/view.ts';
 import type { SimulatedNode } from '../support/simulated-node.ts';
 import { type SimulatedProcess, seat } from '../support/simulated-process.ts';
 import { documentOf } from './documents.ts';
@@ -60,6 +61,23 @@ describe('a change is proposed', () => {
     process.node('a').fault = 'none';
     await fleet.clock.advance(51);
     expect((await changing).epoch).toBe(2);
+  });
+
+  // Nobody else would finish it: the ring would stay in its joint phase.
+  test('and is completed when it turns out to have been accepted after it was given up', async () => {
+    const fleet = newFleet();
+    const process = await fleet.start(['a', 'b']);
+    process.node('a').fault = 'answer-lost';
+    const refused = expect(process.changer.change(ADD_C)).rejects.toThrow(NodeUnavailableError);
+    await fleet.clock.advance(1_000);
+    await refused;
+    expect(fleet.server('a').epoch()).toBe(2);
+    expect(process.topology.document.epoch).toBe(1);
+    process.node('a').fault = 'none';
+    await fleet.clock.advance(CONFIRM_MS);
+    await fleet.clock.advance(1_000);
+    expect(process.topology.document).toMatchObject({ epoch: 3, source: null });
+    expect(process.topology.snapshot.ring.ids).toEqual(['a', 'b', 'c']);
   });
 
   test('to the next control when it is the control that is lost and removed', async () => {

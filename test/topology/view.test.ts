@@ -59,7 +59,9 @@ describe('a process', () => {
     await expect(ask()).rejects.toMatchObject({ reason: 'unconfirmed' });
     await expect(ask()).rejects.toThrow(NodeUnavailableError);
     const key = keyThat((one) => process.topology.snapshot.ring.owner(one) === 'a');
-    expect(await process.set(key, 1)).toBe(false);
+    const set = process.set(key, 1);
+    await fleet.clock.advance(300);
+    expect(await set).toBe(false);
     expect(await process.getOrSet(key, () => 'loaded')).toBe('loaded');
     process.node('b').fault = 'none';
     await fleet.clock.advance(CONFIRM_MS);
@@ -129,7 +131,9 @@ describe('two dead nodes of three', () => {
     const fleet = newFleet();
     const process = await fleet.start(['a', 'b', 'c'], down('b', 'c'));
     await fleet.clock.advance(2 * VIEW_MS);
-    expect(await process.set('k', 1)).toBe(false);
+    const set = process.set('k', 1);
+    await fleet.clock.advance(300);
+    expect(await set).toBe(false);
     await removed(process);
     expect(process.topology.snapshot.ring.ids).toEqual(['a']);
     expect(await process.set('k', 1)).toBe(true);

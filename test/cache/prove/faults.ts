@@ -12,8 +12,9 @@ const CALM_FAULTS: readonly Fault[] = [
   { name: 'none', about: 'nothing is done, and the ring stays', isCalm: true },
   {
     name: 'live-change',
-    about: 'a live node is removed and added again',
+    about: 'a live node is removed and added again, twenty times',
     isCalm: true,
+    repetitions: 20,
     async inject(stage, round) {
       const node = stage.nodes[round % stage.nodes.length]!.id;
       for (let step = 0; step < 2; step++) {
@@ -58,15 +59,12 @@ const CALM_FAULTS: readonly Fault[] = [
 
 const SINGLE = [...CALM_FAULTS, ...NODE_FAULTS, ...PROCESS_FAULTS, ...NETWORK_FAULTS];
 
-/** Those that need a quiet fleet to mean anything, or take long. */
-const ALONE = new Set(['none', 'live-change', 'live-change-memory']);
-
 const EVERYTHING: Fault = {
   name: 'everything',
   about: 'up to three of all these at the same time',
   behindProxies: true,
   async inject(stage, round) {
-    const faults = SINGLE.filter(({ name }) => !ALONE.has(name));
+    const faults = SINGLE.filter(({ isCalm, isAlone }) => !isCalm && !isAlone);
     const count = 1 + Math.floor(stage.random() * 3);
     const together = Array.from({ length: count }, async () => {
       const fault = stage.rings.pick(faults);

@@ -51,7 +51,8 @@ export async function proveRing(args: readonly string[]): Promise<number> {
     const onProgress = ({ share, injected, changes }: Progress): void => {
       progress.show(share, `${injected} faults, ${changes} changes of the ring`);
     };
-    const outcome = await run({ ...size, fault, injections: LEAST_INJECTIONS, onProgress }).catch(
+    const injections = fault.repetitions ?? LEAST_INJECTIONS;
+    const outcome = await run({ ...size, fault, injections, onProgress }).catch(
       (error: unknown) => {
         failures.push(`${fault.name}, seed ${size.seed}: ${String(error)}`);
       },

@@ -69,7 +69,51 @@ export const NETWORK_FAULTS: readonly Fault[] = [
       );
     },
   },
+  {
+    name: 'island',
+    about:
+      'a process reaches one node alone, which nobody else reaches, while the ring changes, for 13 s',
+    behindProxies: true,
+    isAlone: true,
+    inject: maroon,
+  },
 ];
+
+/** Longer than a process trusts what it knows of the ring without hearing from half of the nodes. */
+const ISLAND_MS = 13_000;
+
+async function maroon(stage: Stage): Promise<void> {
+  const { rings, cast, nodes, proxies } = stage;
+  await rings.growTo(4);
+  const { members } = await rings.newest();
+  const [victim, ...others] = shuffled(stage, cast.playing);
+  const island = rings.pick(nodes.filter(({ id }) => members[id] !== undefined));
+  const name = cast.labelOf(victim!);
+  const inner = proxies[nodes.indexOf(island)]!;
+  const cuts = [
+    ...proxies.filter((proxy) => proxy !== inner).map((proxy) => ({ proxy, from: name })),
+    ...others.map((one) => ({ proxy: inner, from: cast.labelOf(one) })),
+  ];
+  await noted(stage, `${name} is alone with ${island.id}`, async () => {
+    for (const { proxy, from } of cuts) proxy.set({ kind: 'blackhole' }, from);
+    const changing = sleep(500 * stage.random()).then(async () => {
+      // Not itself: to remove what does not answer is to say that nobody reaches it.
+      const { id: node } = rings.pick(nodes.filter((one) => one !== island));
+      const change = await rings.begin({ driver: others[0]!, node });
+      await change?.done;
+    });
+    await sleep(ISLAND_MS);
+    for (const { proxy, from } of cuts) heal(proxy, from);
+    await changing;
+  });
+}
+
+function shuffled<T>({ random }: Stage, all: readonly T[]): T[] {
+  return all
+    .map((one) => ({ one, at: random() }))
+    .sort((a, b) => a.at - b.at)
+    .map(({ one }) => one);
+}
 
 async function blackhole(stage: Stage, cut: readonly FaultProxy[], name?: string): Promise<void> {
   await noted(stage, `${placesOf(stage, cut)}: cut off from ${name ?? 'all'}`, async () => {

@@ -54,13 +54,9 @@ export const NODE_FAULTS: readonly Fault[] = [
     name: 'lost-node-removed',
     about: 'a member that does not answer is removed, and comes back with what it held',
     async inject(stage) {
+      await stage.rings.growTo(3);
       const { members } = await stage.rings.newest();
-      const ids = Object.keys(members);
-      if (ids.length < 3) {
-        await (await stage.rings.begin())?.done;
-        return;
-      }
-      const node = stage.nodes.find(({ id }) => id === stage.rings.pick(ids)) ?? stage.nodes[0]!;
+      const node = stage.rings.pick(stage.nodes.filter(({ id }) => members[id] !== undefined));
       await stage.snapshots.save(node);
       const isStopped = stage.random() < 0.5;
       stage.note(`${node.id} is ${isStopped ? 'stopped' : 'killed'}`);
@@ -81,9 +77,39 @@ export const NODE_FAULTS: readonly Fault[] = [
       'the node that decides is killed, another one decides, and it comes back with what it held',
     inject: loseControl,
   },
+  {
+    name: 'node-replaced',
+    about: 'a node is killed, another server takes its id, and it comes back as another node later',
+    isAlone: true,
+    async inject(stage) {
+      await stage.rings.growTo(4);
+      const { members } = await stage.rings.newest();
+      const at = stage.nodes.indexOf(
+        stage.rings.pick(stage.nodes.filter((_, i) => members[seatOf(i)] !== undefined)),
+      );
+      const [node, { spare }] = [stage.nodes[at]!, stage];
+      await stage.snapshots.save(node);
+      await node.kill();
+      stage.note(`${seatOf(at)} is killed`);
+      await sleep(outageMs(stage));
+      if (await stage.rings.move(seatOf(at), spare.url)) {
+        stage.nodes[at] = spare;
+        stage.spare = node;
+        stage.note(`${seatOf(at)} is another server`);
+      }
+      await sleep(outageMs(stage));
+      await stage.snapshots.restart(node);
+    },
+  },
 ];
 
+function seatOf(at: number): string {
+  return `node-${at + 1}`;
+}
+
 async function loseControl(stage: Stage): Promise<void> {
+  // While half of the nodes are silent, nobody may change anything.
+  await stage.rings.growTo(4);
   const { control } = await stage.rings.newest();
   const node = stage.nodes.find(({ id }) => id === control) ?? stage.nodes[0]!;
   await stage.snapshots.save(node);

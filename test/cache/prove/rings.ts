@@ -8,7 +8,8 @@ export type Process = App<Worker>;
 
 export interface RingSeat {
   readonly id: string;
-  readonly url: string;
+  /** Where it is now. */
+  url: string;
 }
 
 export interface RingsParts {
@@ -36,6 +37,7 @@ export interface ChangeWish {
 }
 
 const LEAST_MEMBERS = 2;
+const GROW_TRIES = 10;
 const WEIGHTS = [1, 1, 0.5, 2];
 const COLD_SHARE = 0.15;
 /** The copying takes from a tenth of a second to some seconds. */
@@ -64,7 +66,7 @@ export class Rings {
   changes = 0;
   /** Why others were turned away. */
   readonly refusals: string[] = [];
-  /** What did not heal without `recoverTopology`. */
+  /** What did not heal until somebody finished a change, took it back, or recovered the topology. */
   readonly recoveries: string[] = [];
 
   constructor(parts: RingsParts) {
@@ -88,6 +90,25 @@ export class Rings {
     return { driver, done: done.then(() => {}) };
   }
 
+  /** A member gets another address. Resolves when that is complete, to whether it was done. */
+  async move(id: string, url: string): Promise<boolean> {
+    const change = await this.begin({ urls: { [id]: url } });
+    if (change === undefined) return false;
+    for (const seat of this.#parts.seats) if (seat.id === id) seat.url = url;
+    await change.done;
+    return true;
+  }
+
+  /** Adds nodes until there are so many members. */
+  async growTo(count: number): Promise<void> {
+    for (let tries = 0; tries < GROW_TRIES; tries++) {
+      const { members } = await this.newest();
+      const outside = this.#parts.seats.filter(({ id }) => members[id] === undefined);
+      if (Object.keys(members).length >= count || outside.length === 0) return;
+      await (await this.begin({ node: this.pick(outside).id }))?.done;
+    }
+  }
+
   /**
    * Waits until all processes serve by the same ring, and can use all its nodes.
    * Resolves to what is still wrong in the end.
@@ -103,7 +124,8 @@ export class Rings {
       if (took > HEAL_MS && !recovers) {
         recovers = true;
         this.recoveries.push(wrong);
-        await this.recover();
+        if (wrong.includes('joint')) await this.conclude();
+        else await this.recover();
       }
       await sleep(LOOK_MS);
     }

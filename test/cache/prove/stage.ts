@@ -9,7 +9,10 @@ import type { Account, Worker } from './worker.ts';
 
 export interface Stage {
   readonly cast: Cast<Account, Worker>;
-  readonly nodes: readonly LocalNode[];
+  /** In the order of the seats of the ring. */
+  readonly nodes: LocalNode[];
+  /** A server that has no seat. */
+  spare: LocalNode;
   /** One in front of each node, when the fault asks for them. */
   readonly proxies: readonly FaultProxy[];
   readonly snapshots: Snapshots;
@@ -23,6 +26,10 @@ export interface Fault {
   readonly name: string;
   readonly about: string;
   readonly behindProxies?: boolean;
+  /** Not together with others: it takes long, or what else is broken makes it mean something else. */
+  readonly isAlone?: boolean;
+  /** Injected so often at least. @default 3 */
+  readonly repetitions?: number;
   /** Processes keep values in memory, too. */
   readonly memory?: boolean;
   /**

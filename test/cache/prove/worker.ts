@@ -103,7 +103,7 @@ const handlers = {
       // Short, so that many faults fit into a run.
       breaker: { resetTimeout: 200 },
       // A ring that counts for locks is not forgotten, and there are many rings in a minute here.
-      lock: { ttl: 300, maxTtl: 500 },
+      lock: { ttl: 50, maxTtl: 100 },
     });
     const served = (epoch: number): void => {
       diary.write({ kind: 'ring', by, at: nowMs(), epoch });
