@@ -3,9 +3,9 @@
  * which the previous owners are still asked, then the new ring alone.
  *
  * The order is what makes it safe. The control accepts the document, so of two
- * changes begun at once one is turned away; then this process takes it up,
- * then every node is raised to it, so that a process which has not heard is
- * turned away wherever it asks; only then are keys moved, and only when all
+ * changes begun at once one is turned away; then every node is raised to it,
+ * so that a process which has not heard is turned away wherever it asks; then
+ * this process takes it up; only then are keys moved, and only when all
  * that is done is the previous ring dropped. Ending early costs misses, never
  * a stale read. What one process has begun another can finish or take back.
  */
@@ -13,7 +13,7 @@ import { type Clock, pause } from '../clock.ts';
 import { ClosedError, NodeUnavailableError, TopologyBusyError } from '../errors.ts';
 import type { CacheNode } from '../node/node.ts';
 import { planChange } from '../ring/plan.ts';
-import { propose } from './announce.ts';
+import { propose, raiseAll } from './announce.ts';
 import { Closing } from './closing.ts';
 import { fenceOfDocument, HISTORY_LENGTH, type TopologyDocument } from './document.ts';
 import type { Gates } from './gates.ts';
@@ -219,6 +219,8 @@ export class TopologyChanger {
       await parties.see(options.signal);
       const document = await this.#decide({ change, options, epoch, parties });
       const { ring: before } = this.#topology.snapshot;
+      // Before it is used it stands at all that can be reached: its control may lose it.
+      await raiseAll(this.#topology, document);
       await this.#topology.takeUp(document);
       const closing = new Closing(this.#topology, this.#clock, document);
       await closing.raise(document);
