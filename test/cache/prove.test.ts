@@ -29,17 +29,17 @@ function expectKept(outcome: Outcome): void {
 test('a live node leaves and comes back: no load more, and all serve by the new ring at once', {
   timeout: AT_MOST_MS,
 }, async () => {
-  expectKept(await play('live-change', { seconds: 2, injections: 2 }));
+  expectKept(await play('live-change', { seconds: 1, injections: 1 }));
 });
 
 test('nothing that was replaced or deleted is read again, whatever is broken', {
   timeout: AT_MOST_MS,
 }, async () => {
-  expectKept(await play('everything', { seconds: 3, injections: 2 }));
+  expectKept(await play('everything', { seconds: 2, injections: 1 }));
 });
 
 test('a protocol that lacks a part is found out', { timeout: AT_MOST_MS }, async () => {
-  const weak = { seconds: 2, injections: 2, weakness: 'owner-only' } as const;
+  const weak = { seconds: 1, injections: 1, weakness: 'owner-only' } as const;
   const { verdict, evidence } = await play('process-stopped', weak);
   expect(verdict.violations.length).toBeGreaterThan(0);
   expect(evidence[0]).toMatch(/read v\d+ .* was acknowledged\n/);

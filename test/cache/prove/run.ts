@@ -205,9 +205,9 @@ async function play(
 
 /** Whether every process can write to and read from every node in the end. */
 async function probe({ cast }: Stage): Promise<string | undefined> {
-  const failed = await Promise.all(cast.playing.map((one) => one.call('probe')));
-  const sum = failed.reduce((total = 0, one = 0) => total + one, 0) ?? 0;
-  return sum === 0 ? undefined : `${sum} keys cannot be set, read and deleted in the end`;
+  const failed = (await Promise.all(cast.playing.map((one) => one.call('probe')))).flat();
+  if (failed.length === 0) return undefined;
+  return `keys that cannot be set, read and deleted in the end: ${failed.join(', ')}`;
 }
 
 function evidenceOf(

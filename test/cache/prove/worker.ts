@@ -163,7 +163,7 @@ const handlers = {
     return (await change?.done)?.epoch ?? 0;
   },
 
-  probe: (): Promise<number> | undefined => traffic?.probe(),
+  probe: async (): Promise<string[]> => (await traffic?.probe()) ?? [],
 
   async end(): Promise<Account> {
     await traffic?.end();
