@@ -187,7 +187,7 @@ export class TopologyChanger {
     this.#ending.abort(new ClosedError());
     const enough = new AbortController();
     await Promise.race([this.#underWay, pause(this.#clock, END_MS, enough.signal)]);
-    await enough.abort();
+    enough.abort();
   }
 
   async #run(
