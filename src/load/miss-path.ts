@@ -167,6 +167,9 @@ export class MissPath {
     try {
       const found = await previous.copy(flight.key, flight.snapshot.fence, flight.budget);
       if (found.kind === 'none') return { kind: 'nothing' };
+      if (found.kind === 'stale' && (await this.#goesOn(flight))) {
+        return await this.#copyFromPrevious(flight, token);
+      }
       // Without its word, what is loaded now may be older than a delete that
       // the source has not seen yet: it is handed out and not stored.
       if (found.kind !== 'value') return { kind: 'unknown' };
@@ -183,6 +186,19 @@ export class MissPath {
       if (!(error instanceof NodeUnavailableError)) throw error;
       return { kind: 'unknown' };
     }
+  }
+
+  /** Takes up the ring that is in force now, if our lease counts there still. */
+  async #goesOn(flight: Flight): Promise<boolean> {
+    const { topology } = this.#parts;
+    const { snapshot, owner, hash } = flight;
+    await this.#within(flight, topology.refresh(snapshot));
+    const now = topology.snapshot;
+    const leasedIn = { stamp: snapshot.epoch };
+    if (now === snapshot || now.owner(hash) !== owner || !now.believes(leasedIn, hash))
+      return false;
+    flight.snapshot = now;
+    return true;
   }
 
   /** While another process copies or loads: the previous owner's value, uncopied. */
@@ -222,19 +238,26 @@ export class MissPath {
         if (answer.kind === 'lost') counters.fencedFills++;
         if (answer.kind === 'stored' || answer.kind === 'lost') return;
         if (answer.kind !== 'stale') break;
+        // The ring has changed meanwhile. The lease counts if an entry of its age would: a node that
+        // lost the key and got it back still has the lease, and has seen none of the deletes in between.
+        await this.#inTime(topology.refresh(snapshot), owner);
       } catch (error) {
         if (!(error instanceof NodeUnavailableError)) throw error;
         break;
       }
-      // The ring has changed meanwhile. The lease counts if an entry of its age would: a node that
-      // lost the key and got it back still has the lease, and has seen none of the deletes in between.
-      await topology.refresh(snapshot);
       const now = topology.snapshot;
       if (!sees(now, owner, { leasedIn, hash: flight.hash })) break;
       flight.snapshot = now;
     }
     // Not stored, or nobody knows: others need not wait for the lease to run out.
     flight.owner.dropLease(flight.key, token).catch(() => {});
+  }
+
+  /** To take up another ring may take as long as a node needs that hangs. */
+  #inTime(news: Promise<void>, node: CacheNode): Promise<void> {
+    const { clock, tuning } = this.#parts;
+    const late = () => new NodeUnavailableError(node.id, 'timeout');
+    return within(news, tuning.nodeTimeoutMs, { clock, late });
   }
 
   async #work(flight: Flight): Promise<Loaded> {
@@ -248,6 +271,9 @@ export class MissPath {
   /** The owner cannot say what it has, nor keep others from loading. */
   async loadAlone(flight: Flight): Promise<unknown> {
     if (flight.answered) return undefined;
+    // A node that has just joined may be connected later here than elsewhere.
+    const old = await this.#oldValueMeanwhile(flight);
+    if (old !== undefined) return old.value;
     this.#parts.counters.unprotectedLoads++;
     const loaded = await this.#work(flight);
     const { value } = loaded;

@@ -94,6 +94,16 @@ export class Reads {
     return undefined;
   }
 
+  /** The owner cannot be asked: while the ring changes, the node before it may be. */
+  unavailable(question: Question, error: NodeUnavailableError): unknown {
+    const { snapshot, hash } = question;
+    const askedNothing = error.reason === 'breaker-open';
+    if (askedNothing && snapshot.previousOwner(hash) !== undefined) {
+      return this.#lookBack(question, { leftMs: this.#parts.tuning.nodeTimeoutMs });
+    }
+    return this.missed();
+  }
+
   missed(): undefined {
     this.#parts.counters.misses++;
     return undefined;
@@ -187,8 +197,8 @@ class OneRead implements Reader, Question {
     this.#resolve(this.#reads.accept(this, stored, epoch));
   }
 
-  failed(): void {
-    this.#resolve(this.#reads.missed());
+  failed(_position: number, error: NodeUnavailableError): void {
+    this.#resolve(this.#reads.unavailable(this, error));
   }
 }
 
@@ -219,19 +229,25 @@ class ManyReads implements Reader {
   }
 
   found(position: number, stored: Stored | undefined, epoch: number): void {
-    const question = {
+    this.#take(position, this.#reads.accept(this.#question(position), stored, epoch));
+  }
+
+  failed(position: number, error: NodeUnavailableError): void {
+    this.#take(position, this.#reads.unavailable(this.#question(position), error));
+  }
+
+  #question(position: number): Question {
+    return {
       key: this.#parts.keys[position]!,
       hash: this.hashes[position]!,
       ticket: this.tickets[position]!,
       snapshot: this.#parts.snapshot,
     };
-    const value = this.#reads.accept(question, stored, epoch);
-    if (value instanceof Promise) this.#late = true;
-    this.settle(position, value);
   }
 
-  failed(position: number): void {
-    this.settle(position, this.#reads.missed());
+  #take(position: number, value: unknown): void {
+    if (value instanceof Promise) this.#late = true;
+    this.settle(position, value);
   }
 
   settle(position: number, value: unknown): void {

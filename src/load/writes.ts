@@ -120,10 +120,12 @@ export class Writes {
       let node = snapshot.previousOwner(hash) ?? owner;
       const { fence, epoch } = snapshot;
       try {
-        const actAt = (at: CacheNode): Promise<{ kind: string }> =>
-          act.kind === 'remove'
-            ? at.remove(key, fence)
-            : at.write(key, { payload: act.payload, life: act.life, fence, epoch });
+        const actAt = async (at: CacheNode): Promise<{ kind: string }> => {
+          const connecting = topology.connecting(at);
+          if (connecting !== undefined) await this.#inTime(connecting, at);
+          if (act.kind === 'remove') return at.remove(key, fence);
+          return at.write(key, { payload: act.payload, life: act.life, fence, epoch });
+        };
         let answer = await actAt(node);
         if (node !== owner && answer.kind !== 'stale' && answer.kind !== 'unknown') {
           node = owner;

@@ -170,8 +170,10 @@ class RingGrip implements Grip {
 
   /** At one home: lengthened where it is held, taken where it is not. */
   async #takeAt(home: CacheNode, snapshot: Snapshot, ttlMs: number): Promise<LockStep> {
-    if (this.#isOver()) return GONE;
     const { topology, gates, waiter } = this.#parts;
+    const connecting = topology.connecting(home);
+    if (connecting !== undefined) await connecting;
+    if (this.#isOver()) return GONE;
     const { name, token, queue, placed } = this.#ask;
     const { fence } = snapshot;
     const place = { node: home, snapshot, topology, gates };

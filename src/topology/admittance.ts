@@ -21,8 +21,8 @@ export interface AdmittanceHost {
   readonly document: TopologyDocument;
   /** Takes up a document if it is newer and fits. */
   learn(document: TopologyDocument | undefined): void;
-  /** The same with what the other nodes have. */
-  learnFromOthers(id: string): Promise<void>;
+  /** The same with what the other nodes have; resolves to whether half of them, or the control, have answered. */
+  learnFromOthers(id: string): Promise<boolean>;
   /** Has the control accept a document, and takes it up. @throws TopologyBusyError, NodeUnavailableError */
   enact(next: TopologyDocument): Promise<void>;
   /** What the node missed while it was away. */
@@ -101,7 +101,13 @@ export class Admittance {
     this.#host.heard(id, greeting);
     if (candidate) return this.#install();
     // It was emptied, and with it went what it knew: somebody may know of a newer ring.
-    if (greeting.fence === undefined) await this.#host.learnFromOthers(id);
+    // And one that came back with an old snapshot may not have what it accepted since.
+    const isOld = greeting.fence === undefined || this.#isBelow(greeting, id);
+    const known = !isOld || (await this.#host.learnFromOthers(id));
+    const decides = this.#host.document.control.id === id;
+    if (!known && decides && this.#isBelow(greeting, id)) {
+      return { kind: 'reject', reason: new NodeUnavailableError(id, 'fenced', UNTOLD) };
+    }
     const missed = await this.#host.missed(id);
     const unsure = missed.more !== 'no' || this.#isBelow(greeting, id);
     return unsure ? this.#installWithFloor(applicant, missed) : this.#install(missed);
@@ -128,8 +134,12 @@ export class Admittance {
     const { runId } = greeting;
     const floor = this.#floorOf(id);
     for (let round = 1; ; round++) {
-      const next = withFloor(this.#host.document, id, runId);
-      if (this.#host.document.control.id === id) {
+      const { document } = this.#host;
+      let next = withFloor(document, id, runId);
+      if (document.control.id === id) {
+        // What it accepted last, and had not told anybody, may have been lost: its number is left out.
+        if (this.#isBelow(greeting, id))
+          next = withFloor({ ...document, epoch: next.epoch }, id, runId);
         // It takes the document as it is admitted, or one that another process has for it.
         const told = { fence: fenceOfDocument(next), document: encodeDocument(next) };
         return { kind: 'install', ...told, missed, accepted: () => this.#host.learn(next) };
@@ -195,6 +205,10 @@ export class Admittance {
     );
   }
 }
+
+const UNTOLD =
+  'it decides about changes of the ring, and came back with what it had before a restart: what it accepted ' +
+  `since is asked of the others, and less than half of them answer; ${RECOVER}`;
 
 const OTHER_LIST =
   'serves another list of members under the same epoch 1: all processes must be started with the same ' +

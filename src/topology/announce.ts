@@ -13,7 +13,8 @@ export interface Announcer {
   readonly document: TopologyDocument;
   /** The node that decides which document comes next. */
   readonly control: CacheNode | undefined;
-  refresh(outdated: Snapshot): Promise<void>;
+  /** Learns what a node knows, without waiting until it is taken up: an admission may be waited for. */
+  hearFrom(node: CacheNode): Promise<unknown>;
 }
 
 /** An answer may be lost: the same document is accepted again. */
@@ -38,7 +39,7 @@ export async function propose(
       const answer = await at.install(fenceOfDocument(next), encodeDocument(next));
       if (answer.kind === 'installed') return;
       if (answer.kind === 'stale') {
-        await topology.refresh(topology.snapshot);
+        await topology.hearFrom(at);
         throw new TopologyBusyError(topology.document.epoch);
       }
       // It was emptied: what is newest is asked of the others before it decides anything.
@@ -81,7 +82,7 @@ export async function raiseAll(
       if (answer.kind === 'installed') return;
       missing.add(node.id);
       // It is further, and so is this process then.
-      if (answer.kind === 'stale') await topology.refresh(topology.snapshot);
+      if (answer.kind === 'stale') await topology.hearFrom(node);
     } catch (error) {
       if (!(error instanceof NodeUnavailableError)) throw error;
       missing.add(node.id);

@@ -3,9 +3,9 @@
  * which the previous owners are still asked, then the new ring alone.
  *
  * The order is what makes it safe. The control accepts the document, so of two
- * changes begun at once one is turned away; then this process takes it up,
- * then every node is raised to it, so that a process which has not heard is
- * turned away wherever it asks; only then are keys moved, and only when all
+ * changes begun at once one is turned away; then every node is raised to it,
+ * so that a process which has not heard is turned away wherever it asks; then
+ * this process takes it up; only then are keys moved, and only when all
  * that is done is the previous ring dropped. Ending early costs misses, never
  * a stale read. What one process has begun another can finish or take back.
  */
@@ -13,7 +13,7 @@ import { type Clock, pause } from '../clock.ts';
 import { ClosedError, NodeUnavailableError, TopologyBusyError } from '../errors.ts';
 import type { CacheNode } from '../node/node.ts';
 import { planChange } from '../ring/plan.ts';
-import { propose } from './announce.ts';
+import { propose, raiseAll } from './announce.ts';
 import { Closing } from './closing.ts';
 import { fenceOfDocument, HISTORY_LENGTH, type TopologyDocument } from './document.ts';
 import type { Gates } from './gates.ts';
@@ -161,7 +161,7 @@ export class TopologyChanger {
       if (document.source === null || source === undefined) return undefined;
       const back = takenBack(document, source.fingerprint);
       try {
-        await propose(this.#topology, back);
+        await this.#propose(back, this.#topology.control);
       } catch (error) {
         if (!(error instanceof TopologyBusyError) || round === ROUNDS) throw error;
         continue;
@@ -187,7 +187,7 @@ export class TopologyChanger {
     this.#ending.abort(new ClosedError());
     const enough = new AbortController();
     await Promise.race([this.#underWay, pause(this.#clock, END_MS, enough.signal)]);
-    await enough.abort();
+    enough.abort();
   }
 
   async #run(
@@ -219,6 +219,8 @@ export class TopologyChanger {
       await parties.see(options.signal);
       const document = await this.#decide({ change, options, epoch, parties });
       const { ring: before } = this.#topology.snapshot;
+      // Before it is used it stands at all that can be reached: its control may lose it.
+      await raiseAll(this.#topology, document);
       await this.#topology.takeUp(document);
       const closing = new Closing(this.#topology, this.#clock, document);
       await closing.raise(document);
@@ -244,16 +246,22 @@ export class TopologyChanger {
       try {
         const isReplaced = change.remove.includes(from.control.id) || invited.has(from.control.id);
         const isLost = control?.state().state !== 'up';
-        await propose(
-          this.#topology,
-          next,
-          isLost && isReplaced ? this.#heir(next, invited) : control,
-        );
+        await this.#propose(next, isLost && isReplaced ? this.#heir(next, invited) : control);
         return next;
       } catch (error) {
         if (error instanceof NodeUnavailableError) this.#unsure = fenceOfDocument(next);
         if (!(error instanceof TopologyBusyError) || round === ROUNDS) throw error;
       }
+    }
+  }
+
+  /** Has the control accept a document; what it knows better is in force here when it does not. */
+  async #propose(next: TopologyDocument, at: CacheNode | undefined): Promise<void> {
+    try {
+      await propose(this.#topology, next, at);
+    } catch (error) {
+      await this.#topology.settled();
+      throw error;
     }
   }
 

@@ -12,7 +12,7 @@ import { epochOf } from '../node/fence.ts';
 import type { CacheNode, Greeting, NodeHost } from '../node/node.ts';
 import { HashRing } from '../ring/ring.ts';
 import { Admittance, type Refusal } from './admittance.ts';
-import { propose } from './announce.ts';
+import { propose, raiseAll } from './announce.ts';
 import {
   CONTROL_ID,
   encodeDocument,
@@ -68,6 +68,8 @@ export class Topology {
   #refreshing: Promise<void> | undefined;
   #fruitlessUntil = 0;
   #confirming: Timer | undefined;
+  /** Nodes that are being connected. */
+  readonly #opening = new Map<CacheNode, Promise<void>>();
   #closed = false;
 
   private constructor(parts: TopologyParts, seats: readonly Seat[], ring: HashRing) {
@@ -160,7 +162,7 @@ export class Topology {
     await new Promise<void>((resolve) => {
       // The first news will do: a node that hangs does not hold up the others' keys.
       const asked = this.#seats.nodes.map(async (node) => {
-        await this.#ask(node);
+        await this.hearFrom(node);
         if (this.#document.epoch > epoch) resolve();
       });
       void Promise.all(asked).then(() => resolve());
@@ -204,6 +206,11 @@ export class Topology {
     await node.close();
   }
 
+  /** Resolves when the newest document that is known is in force here. */
+  async settled(): Promise<void> {
+    await this.#takingUp;
+  }
+
   /** Puts a document into force here. It must have been accepted by the control, or found at a node. */
   async takeUp(document: TopologyDocument): Promise<void> {
     this.#learn(document, false);
@@ -236,12 +243,16 @@ export class Topology {
       learnFromOthers: async (id) => {
         const { control } = this;
         // Whatever is in force was accepted there first.
-        if (control !== undefined && control.id !== id && (await this.#ask(control))) return;
+        if (control !== undefined && control.id !== id && (await this.hearFrom(control)))
+          return true;
         const others = this.#seats.nodes.filter((node) => node.id !== id);
-        await Promise.all(others.map((node) => this.#ask(node)));
+        const answers = await Promise.all(others.map((node) => this.hearFrom(node)));
+        return 2 * answers.filter(Boolean).length >= others.length;
       },
       enact: async (next) => {
         await propose(this, next);
+        // Before it is used it stands at all that can be reached: its control may lose it.
+        await raiseAll(this, next);
         // Its nodes are connected already; and the caller is about to be admitted, which others may wait for.
         this.#learn(next);
       },
@@ -265,14 +276,14 @@ export class Topology {
   #confirmLater(): void {
     if (this.#closed) return;
     this.#confirming = this.#parts.clock.after(CONFIRM_MS, () => {
-      for (const node of this.#seats.nodes) void this.#ask(node);
+      for (const node of this.#seats.nodes) void this.hearFrom(node);
       if (!this.#parts.locksOnly) this.missed.lookAfter(this.#snapshot.nodes.keys());
       this.#confirmLater();
     });
   }
 
-  /** Learns what a node knows, and tells it what it does not. Resolves to whether it knew anything. */
-  async #ask(node: CacheNode): Promise<boolean> {
+  /** Learns what a node knows, and tells it what it does not. Resolves to whether it knew nothing newer. */
+  async hearFrom(node: CacheNode): Promise<boolean> {
     const greeting = await node.greet().catch(() => undefined);
     if (greeting === undefined || this.#closed) return false;
     if (greeting.fence !== undefined) return this.#hear(node, greeting, greeting.fence);
@@ -283,9 +294,11 @@ export class Topology {
 
   #hear(node: CacheNode, greeting: Greeting, stands: string): boolean {
     const document = this.#learn(parseDocument(greeting.document));
-    if (epochOf(stands) > document.epoch) return false;
-    this.#view.heard(node.id, greeting.askedAt);
     const [fence, text] = [fenceOfDocument(document), encodeDocument(document)];
+    const epoch = epochOf(stands);
+    // Of two documents of one epoch nobody knows which is in force.
+    if (epoch > document.epoch || (epoch === document.epoch && stands !== fence)) return false;
+    this.#view.heard(node.id, greeting.askedAt);
     if (stands === fence && greeting.document === text) return true;
     // Its copy may have been evicted, or it has not been told yet. If that fails, whoever uses it sees to it.
     node.install(fence, text).catch(() => {});
@@ -317,9 +330,10 @@ export class Topology {
     let document: TopologyDocument;
     do {
       document = this.#document;
-      // Nodes are connected before the snapshot names them: else their keys
-      // would miss for as long as connecting takes.
-      await Promise.all(this.#seats.takeAll(document).map((node) => node.open()));
+      const opening = this.#seats.takeAll(document).map((node) => this.#open(node));
+      // While the ring changes the nodes before are asked for what these cannot say yet. Afterwards
+      // they are connected before the snapshot names them: else their keys would miss for as long.
+      if (document.source === null) await Promise.all([...opening, ...this.#opening.values()]);
     } while (document !== this.#document && !this.#closed);
     if (this.#closed) return;
     const eras = document.history.map(({ since, members, takenBack }): RingEra => {
@@ -329,6 +343,17 @@ export class Topology {
     this.#admittance.joined();
     this.#seats.keepOnly(document);
     this.#parts.swapped(this.#snapshot, adopted);
+  }
+
+  #open(node: CacheNode): Promise<void> {
+    const opened = node.open().finally(() => this.#opening.delete(node));
+    this.#opening.set(node, opened);
+    return opened;
+  }
+
+  /** A node that has just joined, until it is connected or could not be; undefined for all others. */
+  connecting(node: CacheNode): Promise<void> | undefined {
+    return this.#opening.size === 0 ? undefined : this.#opening.get(node);
   }
 
   #build(document: TopologyDocument, eras: readonly RingEra[]): Snapshot {

@@ -9,6 +9,7 @@
  * An admission follows every connect. There is no breaker, and no batch: each
  * read of a batch acts by itself, which allows more interleavings, not fewer.
  */
+import { within } from '../../src/clock.ts';
 import { NodeUnavailableError, type Unavailability } from '../../src/errors.ts';
 import type { GuardNode } from '../../src/node/guard-node.ts';
 import type { LockNode } from '../../src/node/lock-node.ts';
@@ -49,6 +50,8 @@ export interface SimulatedNodeOptions {
 }
 
 const ROUNDS = 3;
+/** As in admission.ts. */
+const DECISION_MS = 5_000;
 
 /** One process's view of a server. */
 export class SimulatedNode implements CacheNode {
@@ -129,7 +132,11 @@ export class SimulatedNode implements CacheNode {
   async #pass(): Promise<boolean> {
     for (let round = 0; round < ROUNDS; round++) {
       const greeting = await this.#greet();
-      const decision = await this.#host.admit(this.id, greeting);
+      const decision = await within(
+        Promise.resolve(this.#host.admit(this.id, greeting)),
+        DECISION_MS,
+        { clock: this.server.clock, late: () => this.#unavailable('timeout') },
+      );
       if (decision.kind === 'reject') return false;
       const { fence, document, missed } = decision;
       const install = () => this.server.install(fence, document, true);
@@ -255,6 +262,7 @@ export class SimulatedNode implements CacheNode {
 
   #exchange<T>(what: string, act: () => T, leftMs = this.#timeoutMs): Promise<T> {
     this.sent.push(what);
+    const run = this.#run;
     return new Promise((resolve, reject) => {
       const fail = (error: NodeUnavailableError): void => {
         timer.cancel();
@@ -267,8 +275,9 @@ export class SimulatedNode implements CacheNode {
       this.#underWay.add(fail);
       this.#requests.push(() => {
         if (this.fault === 'down' || this.closed) return fail(this.#unavailable('connection'));
-        if (this.#run !== this.server.run) {
-          this.#state = 'down';
+        // What was sent to a server is not sent again to the next one.
+        if (run !== this.server.run) {
+          if (this.#run === run) this.#state = 'down';
           return fail(this.#unavailable('connection'));
         }
         if (this.fault === 'request-lost') return;

@@ -9,7 +9,7 @@ import { Loader, type LoaderParts } from '../../src/load/loader.ts';
 import { Reads } from '../../src/load/reads.ts';
 import { type Loader as LoadFunction, LoadRunner } from '../../src/load/runner.ts';
 import type { EntrySettings, LoadTuning } from '../../src/load/settings.ts';
-import { Writes } from '../../src/load/writes.ts';
+import { Writes, type WritesParts } from '../../src/load/writes.ts';
 import { Memory, type MemoryTuning } from '../../src/memory/memory.ts';
 import { CacheCounters } from '../../src/metrics/metrics.ts';
 import { PayloadCodec } from '../../src/node/codec.ts';
@@ -84,6 +84,10 @@ export interface SimulatedProcessOptions {
   readonly settings?: Partial<EntrySettings>;
   /** Made instead of a `Loader`. */
   readonly loader?: (parts: LoaderParts) => Loader;
+  /** Made instead of `Writes`. */
+  readonly writes?: (parts: WritesParts) => Writes;
+  /** Called with each snapshot before it is used. */
+  readonly swapping?: (snapshot: Snapshot) => void;
   /** Called for every node that this process makes. */
   readonly seated?: (node: SimulatedNode) => void;
 }
@@ -143,7 +147,7 @@ export class SimulatedProcess {
       },
     });
     this.reads = new Reads(shared);
-    this.writes = new Writes({
+    this.writes = (options.writes ?? ((parts) => new Writes(parts)))({
       ...shared,
       loader: this.loader,
       longestMs: this.settings.ttlMs + this.settings.staleMs,
@@ -168,12 +172,14 @@ export class SimulatedProcess {
         return node;
       },
       swapped: (snapshot, adopted) => {
+        options.swapping?.(snapshot);
         eras.follow();
         made?.changer.follow();
         memory.follow((key) => snapshot.ring.owner(key));
         swaps.push({ snapshot, adopted });
       },
     });
+    options.swapping?.(topology.snapshot);
     const eras = new LockEras(topology, clock, LONGEST_LOCK_MS);
     made = new SimulatedProcess(options, { topology, memory, nodes, swaps, eras });
     return made;

@@ -40,6 +40,7 @@ interface Sealed {
 }
 
 const codec = new PayloadCodec();
+const NO_TOPOLOGY = { fence: undefined, document: undefined, servedRun: undefined };
 
 /** What one server holds, and its scripts: each method acts in one step. */
 export class SimulatedServer {
@@ -57,6 +58,11 @@ export class SimulatedServer {
   readonly notes = new Map<string, Map<string, string>>();
   readonly #values = new Map<string, Entry>();
   readonly #leases = new Map<string, { readonly token: string; readonly until: number }>();
+
+  #saved: Pick<SimulatedServer, 'fence' | 'document' | 'servedRun'> & {
+    readonly values: ReadonlyMap<string, Entry>;
+    readonly leases: ReadonlyMap<string, { readonly token: string; readonly until: number }>;
+  } = { ...NO_TOPOLOGY, values: new Map(), leases: new Map() };
 
   readonly locks: SimulatedLocks;
 
@@ -76,6 +82,22 @@ export class SimulatedServer {
     this.#values.clear();
     this.#leases.clear();
     this.locks.wipe();
+  }
+
+  /** Everything but locks, for a later restart. */
+  save(): void {
+    const { fence, document, servedRun } = this;
+    const [values, leases] = [new Map(this.#values), new Map(this.#leases)];
+    this.#saved = { fence, document, servedRun, values, leases };
+  }
+
+  /** Another process, with what was saved last. */
+  restartFromSaved(): void {
+    const { fence, document, servedRun, values, leases } = this.#saved;
+    this.restart();
+    Object.assign(this, { fence, document, servedRun });
+    for (const [key, entry] of values) this.#values.set(key, entry);
+    for (const [key, lease] of leases) this.#leases.set(key, lease);
   }
 
   /** Another process with all that this one has now, as one that was restored from a snapshot just taken. */

@@ -90,7 +90,7 @@ describe('a change', () => {
 });
 
 describe('the order of a change', () => {
-  test('the control accepts it, then this process, then all, and nobody drops the source before that', async () => {
+  test('the control accepts it, then all, then this process uses it, and nobody drops the source before all know', async () => {
     const fleet = newFleet();
     const process = await fleet.start(['a', 'b']);
     const told = recordInstalls(process.node('a'), process.node('b'));
@@ -101,7 +101,7 @@ describe('the order of a change', () => {
     };
     await (await process.changer.change(REMOVE_B)).done;
     expect(told[0]).toBe('a:2:installed');
-    expect(told[1]).toBe('here:2');
+    expect(told.slice(0, told.indexOf('here:2'))).toContain('b:2:installed');
     const dropped = told.indexOf('here:3');
     for (const id of ['a', 'b']) {
       // Raised when the change was made, and again before the source was dropped.

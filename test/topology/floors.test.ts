@@ -22,14 +22,18 @@ async function comeBack(fleet: Fleet, id: string, ...processes: SimulatedProcess
 
 describe('a node that comes back with what it had', () => {
   // Another process may have deleted it meanwhile, and the node cannot know.
-  test.each(['a', 'b'])('shows nothing of it (%s)', async (id) => {
+  // The control leaves out the number of what it may have accepted and forgotten.
+  test.each([
+    ['a', 3],
+    ['b', 2],
+  ])('shows nothing of it (%s)', async (id, epoch) => {
     const { fleet, process, key } = await withKeyOn(id);
     await comeBack(fleet, id, process);
     expect(process.node(id).state().state).toBe('up');
     expect(fleet.server(id).stored(key)?.value).toBe('old');
     expect(await process.get(key)).toBeUndefined();
     const { document } = process.topology;
-    expect(document).toMatchObject({ epoch: 2, floors: { [id]: 2 }, runs: { [id]: 'run-2' } });
+    expect(document).toMatchObject({ epoch, floors: { [id]: epoch }, runs: { [id]: 'run-2' } });
     await process.set(key, 'new', FOREVER);
     expect(await process.get(key)).toBe('new');
   });
@@ -113,6 +117,37 @@ describe('a node that comes back with what it had', () => {
       await done;
     }
     expect(process.topology.document).toMatchObject({ floors: {}, runs: {} });
+  });
+});
+
+describe('a control that comes back with what it had', () => {
+  // It may have accepted a document since that snapshot, which others serve by.
+  test('decides nothing before half of the others have been asked', async () => {
+    const { fleet, process } = await withKeyOn('a');
+    for (const id of ['b', 'c']) process.node(id).fault = 'down';
+    await comeBack(fleet, 'a', process);
+    expect(process.node('a').state().state).toBe('down');
+    expect(process.topology.document.epoch).toBe(1);
+    process.node('c').fault = 'none';
+    await process.node('a').readmit();
+    expect(process.node('a').state().state).toBe('up');
+    expect(process.topology.document.epoch).toBe(3);
+  });
+
+  test('is told what it accepted by those who were', async () => {
+    const { fleet, process } = await withKeyOn('a');
+    fleet.server('a').save();
+    const late = await fleet.start(['a', 'b', 'c']);
+    const { done } = await process.changer.change({ add: [seat('d')], remove: [] });
+    await fleet.clock.advance(1_000);
+    await done;
+    fleet.server('a').restartFromSaved();
+    expect(fleet.server('a').epoch()).toBe(1);
+    await late.node('a').readmit();
+    await fleet.clock.settle();
+    expect(late.topology.snapshot.ring.ids).toEqual(['a', 'b', 'c', 'd']);
+    expect(late.topology.document.epoch).toBe(5);
+    expect(fleet.server('a').epoch()).toBe(5);
   });
 });
 

@@ -231,6 +231,7 @@ describe('a node that joins', () => {
     await add(first, 'c');
     expect(gateOf(fleet, 'c', first)).toEqual(OPEN);
     await second.topology.refresh(second.topology.snapshot);
+    await second.topology.connecting(second.node('c'));
     expect(await open(second, 'c')).toEqual(OPEN);
   });
 
