@@ -10,6 +10,7 @@ import { InvalidValueError, LoadTimeoutError, NodeUnavailableError } from '../er
 import type { Memory } from '../memory/memory.ts';
 import type { CacheCounters } from '../metrics/metrics.ts';
 import type { CacheNode, LeaseAnswer, Life, Payload, Stored } from '../node/node.ts';
+import { copyKey } from '../topology/mover.ts';
 import type { Snapshot } from '../topology/snapshot.ts';
 import type { Topology } from '../topology/topology.ts';
 import type { Flight } from './flight.ts';
@@ -236,6 +237,7 @@ export class MissPath {
           this.remember(flight, value, { freshForMs, bytes: payload.bytes.length });
         }
         if (answer.kind === 'lost') counters.fencedFills++;
+        if (answer.kind === 'stored' && snapshot.owner(flight.hash) !== owner) this.#passOn(key);
         if (answer.kind === 'stored' || answer.kind === 'lost') return;
         if (answer.kind !== 'stale') break;
         // The ring has changed meanwhile. The lease counts if an entry of its age would: a node that
@@ -251,6 +253,11 @@ export class MissPath {
     }
     // Not stored, or nobody knows: others need not wait for the lease to run out.
     flight.owner.dropLease(flight.key, token).catch(() => {});
+  }
+
+  /** From the previous owner, where it was stored, to the present one: the mover may have passed by. */
+  #passOn(key: string): void {
+    copyKey(key, this.#parts.topology.snapshot).catch(() => {});
   }
 
   /** To take up another ring may take as long as a node needs that hangs. */
