@@ -155,7 +155,8 @@ export function startAtTerminal(
 function bareEnvironment(): Record<string, string> {
   return Object.fromEntries(
     Object.entries(process.env).flatMap(([name, value]) =>
-      value === undefined || /^(?:RINGCACHE_|NO_COLOR|FORCE_COLOR|NODE_|VITEST)/.test(name)
+      value === undefined ||
+      /^(?:RINGCACHE_|NO_COLOR|FORCE_COLOR|NODE_(?!COMPILE_CACHE)|VITEST)/.test(name)
         ? []
         : [[name, value] as const],
     ),
