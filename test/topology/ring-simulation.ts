@@ -11,9 +11,8 @@
  * started when that one was, except for the writes of its own process. A set
  * that was not acknowledged may act late: its version is nobody's fault.
  *
- * The node that decides about changes is not restarted: a document that it has
- * accepted and that no other node has is lost with it. The memory of the
- * processes is off. The history of a seed is the same in every run, if
+ * A node that is somebody's whole ring is not restarted: what it forgets, nobody
+ * else can tell him (docs/guarantees.md). The memory of the processes is off. The history of a seed is the same in every run, if
  * `Math.random` is.
  */
 import { ClosedError, RingCacheError } from '../../src/errors.ts';
@@ -241,15 +240,15 @@ export class RingHistory {
     while (!this.#isOver) {
       await this.#sleep(this.#dice.between(20, 600));
       const server = this.#servers.get(this.#dice.oneOf(POOL));
-      const decides = this.#members.some(
-        ({ process }) => process.topology.document.control.id === server.id,
+      const isOnly = this.#members.some(
+        ({ process }) => process.topology.snapshot.ring.ids.length === 1,
       );
       const what = this.#dice.between(0, 1);
       const key = this.#dice.oneOf(KEYS);
       if (what < 0.3) server.evict(key);
       else if (what < 0.4) server.evictLease(key);
       else if (what < 0.7) server.save();
-      else if (what < 0.8 && !decides) await this.#restart(server);
+      else if (what < 0.8 && !isOnly) await this.#restart(server);
     }
   }
 
