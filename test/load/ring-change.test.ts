@@ -1,0 +1,147 @@
+/** What is under way while the ring changes, and nodes that have not been connected yet. */
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { FakeClock } from '../support/fake-clock.ts';
+import type { Hop } from '../support/simulated-node.ts';
+import { SimulatedProcess, SimulatedServers, seat } from '../support/simulated-process.ts';
+
+let clock: FakeClock;
+let servers: SimulatedServers;
+let processes: SimulatedProcess[];
+
+beforeEach(() => {
+  clock = new FakeClock(1_000);
+  servers = new SimulatedServers(clock);
+  processes = [];
+});
+
+afterEach(async () => {
+  await Promise.all(processes.map((process) => process.close()));
+});
+
+async function start(hop?: Hop): Promise<SimulatedProcess> {
+  const seats = [seat('a'), seat('b')];
+  const options = { clock, servers, seats, settings: { memory: false } };
+  const process = await SimulatedProcess.start(hop === undefined ? options : { ...options, hop });
+  processes.push(process);
+  return process;
+}
+
+/** Keys that move from a to c. */
+function movingKey(process: SimulatedProcess, skip = 0): string {
+  const { ring } = process.topology.snapshot;
+  const next = ring.with({ id: 'c' });
+  for (let i = 0, left = skip; ; i++) {
+    const key = `k${i}`;
+    if (ring.owner(key) === 'a' && next.owner(key) === 'c' && left-- === 0) return key;
+  }
+}
+
+/** Begins to add c; the mover has another key to copy, and stands still after that. */
+async function addC(process: SimulatedProcess, control = new AbortController()) {
+  const { signal } = control;
+  const options = { keysPerSecond: 0.001, signal };
+  await process.set(movingKey(process, 1), 'other');
+  const change = await process.changer.change({ add: [seat('c')], remove: [] }, options);
+  await clock.settle();
+  change.done.catch(() => undefined);
+  return change;
+}
+
+const valueAt = (id: string, key: string) => servers.get(id).stored(key)?.value;
+
+test('a load under way when the ring changes is stored where it was leased, and passed on', async () => {
+  const process = await start();
+  const key = movingKey(process);
+  const load = Promise.withResolvers<string>();
+  const read = process.getOrSet(key, () => load.promise);
+  await clock.settle();
+  await addC(process);
+  load.resolve('loaded');
+  expect(await read).toBe('loaded');
+  await clock.settle();
+  expect(valueAt('a', key)).toBe('loaded');
+  expect(valueAt('c', key)).toBe('loaded');
+});
+
+test('but not if the key was deleted since: the previous owner was told first', async () => {
+  const [process, other] = [await start(), await start()];
+  const key = movingKey(process);
+  const load = Promise.withResolvers<string>();
+  const read = process.getOrSet(key, () => load.promise);
+  await clock.settle();
+  await addC(process);
+  expect(await other.delete(key)).toBe(true);
+  load.resolve('old');
+  expect(await read).toBe('old');
+  await clock.settle();
+  expect([valueAt('a', key), valueAt('c', key)]).toEqual([undefined, undefined]);
+});
+
+// Asked for its copy the source says that the change is over: then there is nothing to ask it.
+test('a load that asks the previous owner when the change has just ended is stored', async () => {
+  let end = (): Promise<unknown> => Promise.resolve();
+  const late = await start(async (what) => {
+    if (what.startsWith('a: copy')) await end();
+  });
+  const driver = await start();
+  const key = movingKey(driver);
+  const control = new AbortController();
+  const change = await addC(driver, control);
+  await late.topology.refresh(late.topology.snapshot);
+  await clock.settle();
+  expect(late.topology.snapshot.state).toBe('joint');
+  end = async () => {
+    control.abort();
+    await change.done;
+  };
+  expect(await late.getOrSet(key, () => 'loaded')).toBe('loaded');
+  await clock.settle();
+  expect(valueAt('c', key)).toBe('loaded');
+});
+
+/** A process that has taken up the ring with c, and is being connected to it still. */
+async function connecting(key: string) {
+  const connected = Promise.withResolvers<void>();
+  const late = await start((what) =>
+    what.startsWith('c: greet') ? connected.promise : Promise.resolve(),
+  );
+  const driver = await start();
+  await driver.set(key, 'old');
+  await driver.changer.change({ add: [seat('c')], remove: [] }, { keysPerSecond: 0.001 });
+  servers.get('c').evict(key);
+  await late.topology.refresh(late.topology.snapshot);
+  expect(late.topology.snapshot.ring.owner(key)).toBe('c');
+  expect(late.node('c').state().state).toBe('connecting');
+  return { late, connect: () => connected.resolve() };
+}
+
+test('a read while the new owner is being connected is answered by the one before', async () => {
+  const key = movingKey(await start());
+  const { late, connect } = await connecting(key);
+  expect(await late.get(key)).toBe('old');
+  const loads: string[] = [];
+  const read = late.getOrSet(key, () => {
+    loads.push(key);
+    return 'loaded';
+  });
+  expect(await read).toBe('old');
+  expect(loads).toEqual([]);
+  connect();
+  await clock.settle();
+  expect(await late.get(key)).toBe('old');
+});
+
+test.each(['set', 'delete'] as const)('a %s waits for it', async (how) => {
+  const key = movingKey(await start());
+  const { late, connect } = await connecting(key);
+  let done: boolean | undefined;
+  const write = (how === 'set' ? late.set(key, 'new') : late.delete(key)).then((answer) => {
+    done = answer;
+  });
+  await clock.settle();
+  expect(done).toBeUndefined();
+  connect();
+  await write;
+  expect(done).toBe(true);
+  expect(valueAt('c', key)).toBe(how === 'set' ? 'new' : undefined);
+});
