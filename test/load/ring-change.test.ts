@@ -77,6 +77,26 @@ test('but not if the key was deleted since: the previous owner was told first', 
   expect([valueAt('a', key), valueAt('c', key)]).toEqual([undefined, undefined]);
 });
 
+// It still has the lease, and has seen none of the deletes in between.
+test('nor if the key was with another node in between', async () => {
+  const [process, other] = [await start(), await start()];
+  const key = movingKey(process);
+  const load = Promise.withResolvers<string>();
+  const read = process.getOrSet(key, () => load.promise);
+  await clock.settle();
+  const there = { add: [seat('c')], remove: [] };
+  for (const change of [there, { add: [], remove: ['c'] }]) {
+    const { done } = await other.changer.change(change, { warm: false });
+    await done;
+    if (change === there) expect(await other.delete(key)).toBe(true);
+  }
+  load.resolve('old');
+  expect(await read).toBe('old');
+  await clock.settle();
+  expect(process.topology.snapshot.owner(process.topology.snapshot.ring.hash(key)).id).toBe('a');
+  expect(valueAt('a', key)).toBeUndefined();
+});
+
 // Asked for its copy the source says that the change is over: then there is nothing to ask it.
 test('a load that asks the previous owner when the change has just ended is stored', async () => {
   let end = (): Promise<unknown> => Promise.resolve();

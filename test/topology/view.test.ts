@@ -111,6 +111,19 @@ describe('a process', () => {
     expect(fleet.server('d').epoch()).toBeGreaterThan(1);
   });
 
+  // Of two documents of one epoch nobody knows which is in force.
+  test('does not count a node that stands at another document of its epoch', async () => {
+    const fleet = newFleet();
+    const process = await fleet.start(['a', 'b', 'c']);
+    await (await process.changer.change({ add: [seat('d')], remove: [] })).done;
+    for (const id of ['b', 'c', 'd']) {
+      const server = fleet.server(id);
+      server.fence = server.fence?.replace(/.{8}$/, '00000000');
+    }
+    await fleet.clock.advance(VIEW_MS + CONFIRM_MS);
+    await expect(process.node('a').size()).rejects.toMatchObject({ reason: 'unconfirmed' });
+  });
+
   test('admits a node anew that was emptied under it', async () => {
     const fleet = newFleet();
     const process = await fleet.start(['a', 'b']);
