@@ -14,6 +14,7 @@ import { copyKey } from '../topology/mover.ts';
 import type { Snapshot } from '../topology/snapshot.ts';
 import type { Topology } from '../topology/topology.ts';
 import type { Flight } from './flight.ts';
+import { inTime } from './in-time.ts';
 import { LeaseKeeper } from './lease-keeper.ts';
 import type { Loaded } from './runner.ts';
 import { type LoadTuning, lifeOf } from './settings.ts';
@@ -218,7 +219,7 @@ export class MissPath {
 
   /** Stores under the lease, and remembers what was stored. A node that fails here costs the storing only. */
   async #fill(flight: Flight, entry: Filling): Promise<void> {
-    const { clock, counters, topology } = this.#parts;
+    const { clock, counters, topology, tuning } = this.#parts;
     const { token, payload, life, value } = entry;
     const leasedIn = { stamp: flight.snapshot.epoch };
     for (let round = 0; round < SETTLE_ROUNDS; round++) {
@@ -242,13 +243,16 @@ export class MissPath {
         if (answer.kind !== 'stale') break;
         // The ring has changed meanwhile. The lease counts if an entry of its age would: a node that
         // lost the key and got it back still has the lease, and has seen none of the deletes in between.
-        await this.#inTime(topology.refresh(snapshot), owner);
+        await inTime(topology.refresh(snapshot), owner, {
+          clock,
+          nodeTimeoutMs: tuning.nodeTimeoutMs,
+        });
       } catch (error) {
         if (!(error instanceof NodeUnavailableError)) throw error;
         break;
       }
       const now = topology.snapshot;
-      if (!sees(now, owner, { leasedIn, hash: flight.hash })) break;
+      if (!leaseCounts(now, owner, { leasedIn, hash: flight.hash })) break;
       flight.snapshot = now;
     }
     // Not stored, or nobody knows: others need not wait for the lease to run out.
@@ -258,13 +262,6 @@ export class MissPath {
   /** From the previous owner, where it was stored, to the present one: the mover may have passed by. */
   #passOn(key: string): void {
     copyKey(key, this.#parts.topology.snapshot).catch(() => {});
-  }
-
-  /** To take up another ring may take as long as a node needs that hangs. */
-  #inTime(news: Promise<void>, node: CacheNode): Promise<void> {
-    const { clock, tuning } = this.#parts;
-    const late = () => new NodeUnavailableError(node.id, 'timeout');
-    return within(news, tuning.nodeTimeoutMs, { clock, late });
   }
 
   async #work(flight: Flight): Promise<Loaded> {
@@ -359,7 +356,7 @@ export class MissPath {
  * Whether a lease at this node counts still: the node owns the key, or is the one that is asked
  * besides the owner, from where it will be copied.
  */
-function sees(
+function leaseCounts(
   now: Snapshot,
   node: CacheNode,
   { leasedIn, hash }: { leasedIn: Pick<Stored, 'stamp'>; hash: number },

@@ -15,6 +15,7 @@ import type { Memory } from '../memory/memory.ts';
 import type { CacheCounters } from '../metrics/metrics.ts';
 import type { CacheNode, Life, Payload } from '../node/node.ts';
 import type { Topology } from '../topology/topology.ts';
+import { inTime } from './in-time.ts';
 import type { Loader } from './loader.ts';
 import { type EntrySettings, type LoadTuning, lifeOf } from './settings.ts';
 
@@ -46,10 +47,12 @@ const ATTEMPTS = 3;
 
 export class Writes {
   readonly #parts: WritesParts;
+  readonly #bound: Parameters<typeof inTime>[2];
   #longestMs: number;
 
   constructor(parts: WritesParts) {
     this.#parts = parts;
+    this.#bound = { clock: parts.clock, nodeTimeoutMs: parts.tuning.nodeTimeoutMs };
     this.#longestMs = parts.longestMs;
   }
 
@@ -122,7 +125,7 @@ export class Writes {
       try {
         const actAt = async (at: CacheNode): Promise<{ kind: string }> => {
           const connecting = topology.connecting(at);
-          if (connecting !== undefined) await this.#inTime(connecting, at);
+          if (connecting !== undefined) await inTime(connecting, at, this.#bound);
           if (act.kind === 'remove') return at.remove(key, fence);
           return at.write(key, { payload: act.payload, life: act.life, fence, epoch });
         };
@@ -137,20 +140,13 @@ export class Writes {
         if (answer.kind === 'refused') return 'refused';
         if (round >= SETTLE_ROUNDS) return { failed: node };
         const news = answer.kind === 'unknown' ? node.readmit() : topology.refresh(snapshot);
-        await this.#inTime(news, node);
+        await inTime(news, node, this.#bound);
       } catch (error) {
         if (!(error instanceof NodeUnavailableError)) throw error;
         this.#forget(key);
         return { failed: node };
       }
     }
-  }
-
-  /** Taking up another ring may mean to connect a node that hangs: a write does not wait for that. */
-  #inTime(news: Promise<void>, node: CacheNode): Promise<void> {
-    const { clock, tuning } = this.#parts;
-    const late = () => new NodeUnavailableError(node.id, 'timeout');
-    return within(news, tuning.nodeTimeoutMs, { clock, late });
   }
 
   /**

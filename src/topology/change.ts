@@ -22,6 +22,7 @@ import { Parties } from './parties.ts';
 import { apply, checkChange, membersAfter, type RingChange } from './ring-change.ts';
 import { type Change, changed, takenBack } from './successors.ts';
 import type { Topology } from './topology.ts';
+import { halfOf } from './view.ts';
 
 export interface ChangeOptions {
   /** Copy what changes hands, so that nothing has to be loaded again. @default true */
@@ -129,12 +130,9 @@ export class TopologyChanger {
     if (document.source === null || snapshot.source === undefined) return undefined;
     const { movedShare } = planChange(snapshot.source, snapshot.ring);
     const startedAt = this.#clock.now();
-    const closing = new Closing(this.#topology, this.#clock, document);
-    const { epoch } = document;
-    return this.#run(options, async (all) => {
-      await closing.raise(document);
-      return { closing, epoch, startedAt, movedShare, options: all };
-    });
+    return this.#run(options, (all) =>
+      this.#goOn(document, { startedAt, movedShare, options: all }),
+    );
   }
 
   /**
@@ -171,11 +169,7 @@ export class TopologyChanger {
       this.#overtaken.abort();
       await this.#underWay;
       const { movedShare } = planChange(snapshot.ring, source);
-      return this.#run(options, async (all) => {
-        const closing = new Closing(this.#topology, this.#clock, back);
-        await closing.raise(back);
-        return { closing, epoch: back.epoch, startedAt, movedShare, options: all };
-      });
+      return this.#run(options, (all) => this.#goOn(back, { startedAt, movedShare, options: all }));
     }
   }
 
@@ -222,14 +216,19 @@ export class TopologyChanger {
       // Before it is used it stands at all that can be reached: its control may lose it.
       await raiseAll(this.#topology, document);
       await this.#topology.takeUp(document);
-      const closing = new Closing(this.#topology, this.#clock, document);
-      await closing.raise(document);
       const { movedShare } = planChange(before, apply(before, change));
-      return { closing, epoch: document.epoch, startedAt, movedShare, options };
+      return await this.#goOn(document, { startedAt, movedShare, options });
     } catch (error) {
       await parties.dismiss();
       throw error;
     }
+  }
+
+  /** With a document that is in force: every node is raised to it, those that joined too. */
+  async #goOn(document: TopologyDocument, from: Omit<Begun, 'closing' | 'epoch'>): Promise<Begun> {
+    const closing = new Closing(this.#topology, this.#clock, document);
+    await closing.raise(document);
+    return { closing, epoch: document.epoch, ...from };
   }
 
   /** Has the control accept the change; made anew from whatever else was accepted meanwhile. */
@@ -290,7 +289,7 @@ export class TopologyChanger {
       ({ id, readdressed: at }) =>
         staying.has(`${id} ${at}`) && nodes.get(id)?.state().state !== 'up',
     );
-    if (silent.length < Math.ceil(from.members.length / 2)) return;
+    if (silent.length < halfOf(from.members.length)) return;
     const [first] = silent;
     const ids = silent.map(({ id }) => id).join(', ');
     throw new NodeUnavailableError(

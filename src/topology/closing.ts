@@ -9,7 +9,7 @@ import { propose, raiseAll } from './announce.ts';
 import type { TopologyDocument } from './document.ts';
 import { closed, presentOf } from './successors.ts';
 import type { Topology } from './topology.ts';
-import { VIEW_MARGIN_MS, VIEW_MS } from './view.ts';
+import { halfOf, VIEW_MARGIN_MS, VIEW_MS } from './view.ts';
 
 const RETRY_MS = 1_000;
 
@@ -91,7 +91,7 @@ export class Closing {
     }
     const left = [...missing].filter((id) => !this.#raised.has(id) && !this.lost.has(id));
     const mayTrust = left.filter((id) => this.#before.has(id) && !this.#leaving.has(id)).length;
-    if (mayTrust < Math.ceil(this.#before.size / 2)) this.#mostRaisedAt ??= this.#clock.now();
+    if (mayTrust < halfOf(this.#before.size)) this.#mostRaisedAt ??= this.#clock.now();
     return left;
   }
 

@@ -16,6 +16,11 @@ export const CONFIRM_MS = VIEW_MS / 4;
 /** What a change waits beyond that: two clocks may drift apart meanwhile. */
 export const VIEW_MARGIN_MS = 500;
 
+/** Of so many nodes, those that confirm a view; a change that leaves out so many must not be made. */
+export function halfOf(nodes: number): number {
+  return Math.ceil(nodes / 2);
+}
+
 export class View {
   readonly #clock: Clock;
   readonly #rings: () => Iterable<readonly string[]>;
@@ -52,6 +57,6 @@ export class View {
   #halfHeardAt(ids: readonly string[]): number {
     const times = ids.map((id) => this.#heard.get(id) ?? Number.NEGATIVE_INFINITY);
     times.sort((a, b) => b - a);
-    return times[Math.ceil(ids.length / 2) - 1] ?? Number.NEGATIVE_INFINITY;
+    return times[halfOf(ids.length) - 1] ?? Number.NEGATIVE_INFINITY;
   }
 }

@@ -1,20 +1,13 @@
 import { describe, expect, test } from 'vitest';
 import { VIEW_MARGIN_MS, VIEW_MS } from '../../src/topology/view.ts';
 import type { SimulatedNode } from '../support/simulated-node.ts';
-import { type SimulatedProcess, seat } from '../support/simulated-process.ts';
-import { down, keyThat, silent, useFleet } from './fleet.ts';
+import { seat } from '../support/simulated-process.ts';
+import { down, keyThat, movingKey, silent, useFleet } from './fleet.ts';
 
 const newFleet = useFleet();
 
 const ADD_C = { add: [seat('c')], remove: [] };
 const REMOVE_B = { add: [], remove: ['b'] };
-
-/** A key that `from` owns now, and `to` when it has joined. */
-function movingKey(process: SimulatedProcess, from: string, to: string): string {
-  const { ring } = process.topology.snapshot;
-  const next = ring.with({ id: to });
-  return keyThat((key) => ring.owner(key) === from && next.owner(key) === to);
-}
 
 /** What every node was told of epochs, in the order in which it happened. */
 function recordInstalls(...nodes: (SimulatedNode | undefined)[]): string[] {

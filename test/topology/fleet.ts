@@ -93,3 +93,10 @@ export function keyThat(is: (key: string) => boolean): string {
   for (let i = 0; i < 10_000; i++) if (is(`key:${i}`)) return `key:${i}`;
   throw new Error('there is no such key');
 }
+
+/** A key that `from` owns now, and `to` when it has joined. */
+export function movingKey(process: SimulatedProcess, from: string, to: string): string {
+  const { ring } = process.topology.snapshot;
+  const next = ring.with({ id: to });
+  return keyThat((key) => ring.owner(key) === from && next.owner(key) === to);
+}

@@ -1,3 +1,4 @@
+/** Who decides about a change, and when it is refused. */
 import { describe, expect, test } from 'vitest';
 import {
   InvalidOptionError,
@@ -6,38 +7,14 @@ import {
   TopologyConflictError,
 } from '../../src/errors.ts';
 import { CONFIRM_MS } from '../../src/topology/view.ts';
-import type { SimulatedNode } from '../support/simulated-node.ts';
-import { type SimulatedProcess, seat } from '../support/simulated-process.ts';
+import { seat } from '../support/simulated-process.ts';
 import { documentOf } from './documents.ts';
-import { down, keyThat, put, useFleet } from './fleet.ts';
+import { down, keyThat, movingKey, put, useFleet } from './fleet.ts';
 
 const newFleet = useFleet();
 
 const ADD_C = { add: [seat('c')], remove: [] };
 const REMOVE_B = { add: [], remove: ['b'] };
-
-/** A key that `from` owns now, and `to` when it has joined. */
-function movingKey(process: SimulatedProcess, from: string, to: string): string {
-  const { ring } = process.topology.snapshot;
-  const next = ring.with({ id: to });
-  return keyThat((key) => ring.owner(key) === from && next.owner(key) === to);
-}
-
-/** What every node was told of epochs, in the order in which it happened. */
-function _recordInstalls(...nodes: (SimulatedNode | undefined)[]): string[] {
-  const told: string[] = [];
-  for (const node of nodes) {
-    if (node === undefined) continue;
-    const { server } = node;
-    const install = server.install.bind(server);
-    server.install = (fence, document) => {
-      const answer = install(fence, document);
-      told.push(`${server.id}:${Number(fence.slice(0, 16))}:${answer.kind}`);
-      return answer;
-    };
-  }
-  return told;
-}
 
 describe('a change is proposed', () => {
   test('to the control alone: without it nothing is changed', async () => {
