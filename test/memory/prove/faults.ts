@@ -167,10 +167,11 @@ async function killPushes(stage: Stage, { node, whom }: Victims): Promise<void> 
     command(node, 'CLIENT', 'LIST').catch(() => ''),
     sleep(300, ''),
   ]);
+  // Also those that were refused: they alone speak the old protocol.
   const pushes = list
     .split('\n')
-    .filter((line) => /flags=\S*t/.test(line))
-    .filter((line) => whom.name === undefined || line.includes(` name=${whom.name} `));
+    .filter((line) => / resp=2\b/.test(line))
+    .filter((line) => line.includes(` name=${whom.name ?? 'p'}`));
   const ids = pushes.map((line) => /id=(\d+)/.exec(line)?.[1] ?? '');
   for (const id of ids) await noted(stage, { node, words: ['CLIENT', 'KILL', 'ID', id] });
 }

@@ -157,12 +157,12 @@ async function play(
   const counts = Object.fromEntries(faults.map(({ name }) => [name, 0]));
   const struck = new Set<Victims>();
   const underWay = new Set<Promise<void>>();
-  let failure: Error | undefined;
+  const failures: Error[] = [];
   let injected = 0;
   for (;;) {
     await sleep(BETWEEN_MS.least + (BETWEEN_MS.most - BETWEEN_MS.least) * stage.random());
     stage.cast.check();
-    if (failure !== undefined) throw failure;
+    if (failures[0] !== undefined) throw failures[0];
     const share = (performance.now() - begun) / (1_000 * seconds);
     onProgress?.({ share, injected });
     if (share >= 1) break;
@@ -174,7 +174,7 @@ async function play(
     injected++;
     struck.add(victims);
     const striking = fault.inject(stage, victims).catch((error: unknown) => {
-      failure ??= new Error(`${fault.name}: ${String(error)}`);
+      failures.push(new Error(`${fault.name}: ${String(error)}`));
     });
     underWay.add(striking);
     void striking.then(() => {
@@ -183,7 +183,7 @@ async function play(
     });
   }
   await Promise.all(underWay);
-  if (failure !== undefined) throw failure;
+  if (failures[0] !== undefined) throw failures[0];
   return counts;
 }
 

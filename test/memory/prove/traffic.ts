@@ -109,7 +109,6 @@ export class Traffic {
     const asOf = this.#clock.asOf(start);
     const held = this.#parts.cache.peek<Versioned>(key);
     if (held === undefined) return;
-    this.#clock.hit();
     this.operations++;
     this.#saw(held, { key, start, how: 'peek', tier: 'memory', asOf });
   }
@@ -125,7 +124,6 @@ export class Traffic {
         ? cache.get<Versioned>(key)
         : cache.getOrSet<Versioned>(key, () => this.#load(key));
     const isHit = cache.stats().memoryHits > before;
-    if (isHit) this.#clock.hit();
     const where = isHit ? ({ tier: 'memory', asOf } as const) : ({ tier: 'beyond' } as const);
     this.#track(reading.then((value) => this.#saw(value, { key, start, how, ...where })));
   }
