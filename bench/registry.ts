@@ -1,6 +1,7 @@
 /** Every benchmark there is, in the order in which all of them are run. */
 
 import type { Bench } from './bench.ts';
+import { coherence } from './coherence.ts';
 import { locks } from './locks.ts';
 import { memoryHit } from './memory-hit.ts';
 import { reads } from './reads.ts';
@@ -8,4 +9,12 @@ import { rebalance } from './rebalance.ts';
 import { ringLookup } from './ring-lookup.ts';
 import { stampede } from './stampede.ts';
 
-export const benches: readonly Bench[] = [ringLookup, memoryHit, reads, stampede, locks, rebalance];
+export const benches: readonly Bench[] = [
+  ringLookup,
+  memoryHit,
+  reads,
+  stampede,
+  locks,
+  rebalance,
+  coherence,
+];

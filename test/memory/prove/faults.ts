@@ -10,6 +10,7 @@ const NODE_FAULTS: readonly Fault[] = [
   {
     name: 'node-killed',
     about: 'a node is killed, and started again, empty',
+    weight: 0.4,
     async inject(stage, { node }) {
       stage.note(`${node.id} is killed`);
       await node.kill();
@@ -21,6 +22,7 @@ const NODE_FAULTS: readonly Fault[] = [
   {
     name: 'node-from-snapshot',
     about: 'a node is killed, and started again with what it held some time before',
+    weight: 0.4,
     async inject(stage, { node }) {
       const saved = await stage.snapshots.save(node);
       stage.note(`${node.id} is saved: ${saved}`);
@@ -35,6 +37,7 @@ const NODE_FAULTS: readonly Fault[] = [
   {
     name: 'node-stopped',
     about: 'a node is stopped, and goes on after a while',
+    weight: 0.4,
     async inject(stage, { node }) {
       await node.pause();
       stage.note(`${node.id} is stopped`);
@@ -46,11 +49,13 @@ const NODE_FAULTS: readonly Fault[] = [
   {
     name: 'node-emptied',
     about: 'FLUSHALL',
+    weight: 0.4,
     inject: (stage, { node }) => noted(stage, { node, words: ['FLUSHALL'] }),
   },
   {
     name: 'scripts-flushed',
     about: 'SCRIPT FLUSH',
+    weight: 0.4,
     inject: (stage, { node }) => noted(stage, { node, words: ['SCRIPT', 'FLUSH'] }),
   },
 ];

@@ -20,17 +20,19 @@ interface Flags {
   readonly bounds: readonly number[];
   readonly weakness: Weakness | undefined;
   readonly json: boolean;
+  readonly history: string | undefined;
 }
 
 const BOUNDS = [1_000, 300];
 
-const USAGE = `usage: npm run prove -- memory [--seconds NUMBER] [--seed NUMBER] [--max-stale MS] [--fault NAME] [--without PART] [--json]
+const USAGE = `usage: npm run prove -- memory [--seconds NUMBER] [--seed NUMBER] [--max-stale MS] [--fault NAME] [--without PART] [--history FILE] [--json]
 
   --seconds    how long each run lasts (default 30)
   --seed       what is drawn: keys, times, faults, victims (default 1)
   --max-stale  how far memory may be behind; may be given several times (default ${BOUNDS.join(' and ')}, a run each)
   --fault      only this one; may be given several times
   --without    without a part of what keeps memory honest: the proof has to fail then
+  --history    a file to write all events to, those of the last run
   --json       prints JSON only
 
 ${listOf(Object.fromEntries(FAULTS.map(({ name, about }) => [name, about])))}
@@ -80,11 +82,12 @@ function readFlags(args: readonly string[]): Flags | undefined {
         'max-stale': { type: 'string', multiple: true, default: BOUNDS.map(String) },
         fault: { type: 'string', multiple: true, default: FAULTS.map(({ name }) => name) },
         without: { type: 'string' },
+        history: { type: 'string' },
         json: { type: 'boolean', default: false },
         help: { type: 'boolean', default: false, short: 'h' },
       },
     });
-    const { fault: names, without, json, help } = values;
+    const { fault: names, without, history, json, help } = values;
     const [seconds, seed] = [Number(values.seconds), Number(values.seed)];
     const bounds = values['max-stale'].map(Number);
     const unknown = names.find((name) => !FAULTS.some((fault) => fault.name === name));
@@ -92,7 +95,8 @@ function readFlags(args: readonly string[]): Flags | undefined {
     const isSized = seconds > 0 && Number.isInteger(seed) && bounds.every((bound) => bound > 0);
     if (isKnown && isSized && !help) {
       const faults = FAULTS.filter(({ name }) => names.includes(name));
-      return { faults, seconds, seed, bounds, weakness: without as Weakness | undefined, json };
+      const weakness = without as Weakness | undefined;
+      return { faults, seconds, seed, bounds, weakness, history, json };
     }
     if (unknown !== undefined) process.stderr.write(`unknown fault: ${unknown}\n\n`);
   } catch (error) {

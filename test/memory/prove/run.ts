@@ -3,7 +3,7 @@
  * the connections between them are broken, one or two at a time, every 50 to
  * 200 ms; then the judgement of what they wrote down.
  */
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -22,7 +22,7 @@ import { nowMs } from '../../support/prove/diary.ts';
 import { FaultProxy } from '../../support/proxy.ts';
 import { type Coherence, checkCoherence } from './coherence.ts';
 import { drawVictims, FAULTS } from './faults.ts';
-import { type Fault, pick, type Stage, type Victims } from './stage.ts';
+import { type Fault, pickFault, type Stage, type Victims } from './stage.ts';
 import { userArguments } from './users.ts';
 import type { Weakness } from './weaken.ts';
 import type { Account, Worker, WorkerPlan } from './worker.ts';
@@ -34,6 +34,8 @@ export interface RunOptions {
   /** Only these. @default all */
   readonly faults?: readonly Fault[];
   readonly weakness?: Weakness | undefined;
+  /** A file that is to have all that was written down, a line for each event. */
+  readonly history?: string | undefined;
   readonly onProgress?: (progress: { share: number; injected: number }) => void;
 }
 
@@ -67,8 +69,8 @@ const MOST_AT_ONCE = 2;
 /** Reconnecting, breakers, admissions: after all that was broken is whole again. */
 const SETTLE_MS = 20_000;
 const LOOK_MS = 20;
-/** With less, it is not memory that was looked at. */
-export const LEAST_MEMORY_SHARE = 0.25;
+/** With less, it is not memory that was looked at. A machine that has no time for it leaves it little. */
+const LEAST_MEMORY_SHARE = 0.1;
 const SHOWN = 3;
 
 /** What an outcome has broken, a line each. */
@@ -112,6 +114,7 @@ export async function run(options: RunOptions): Promise<Outcome> {
     const coherence = await conclude(stage);
     await cast.end();
     const history = [...cast.history<HistoryEvent>(), ...faults];
+    if (options.history !== undefined) keep(history, options.history);
     const verdict = judge(history, { maxStaleMs });
     return {
       ...{ seed, maxStaleMs, injected, verdict, coherence },
@@ -162,14 +165,14 @@ async function play(
   for (;;) {
     await sleep(BETWEEN_MS.least + (BETWEEN_MS.most - BETWEEN_MS.least) * stage.random());
     stage.cast.check();
-    if (failures[0] !== undefined) throw failures[0];
+    throwFirst(failures);
     const share = (performance.now() - begun) / (1_000 * seconds);
     onProgress?.({ share, injected });
     if (share >= 1) break;
     if (struck.size >= MOST_AT_ONCE) continue;
     const victims = drawVictims(stage, [...struck]);
     if (victims === undefined) continue;
-    const fault = pick(stage, faults);
+    const fault = pickFault(stage, faults);
     counts[fault.name]!++;
     injected++;
     struck.add(victims);
@@ -183,8 +186,12 @@ async function play(
     });
   }
   await Promise.all(underWay);
-  if (failures[0] !== undefined) throw failures[0];
+  throwFirst(failures);
   return counts;
+}
+
+function throwFirst([failure]: readonly Error[]): void {
+  if (failure !== undefined) throw failure;
 }
 
 /** Whether all that was broken has healed by itself. */
@@ -216,4 +223,10 @@ function evidenceOf(
   );
   const marginMs = 1.5 * maxStaleMs + 250;
   return [violation.text, ...surroundings(told, violation, marginMs)].join('\n');
+}
+
+function keep(history: readonly HistoryEvent[], path: string): void {
+  const timeOf = (event: HistoryEvent): number => ('at' in event ? event.at : event.start);
+  const inOrder = history.toSorted((a, b) => timeOf(a) - timeOf(b));
+  writeFileSync(path, inOrder.map((event) => `${JSON.stringify(event)}\n`).join(''));
 }

@@ -32,12 +32,24 @@ export interface Victims {
 export interface Fault {
   readonly name: string;
   readonly about: string;
+  /** How often, compared with others: what takes a node away from all leaves memory little to show. @default 1 */
+  readonly weight?: number;
   /** Resolves when what it has broken is whole again. */
   readonly inject: (stage: Stage, victims: Victims) => Promise<void>;
 }
 
 export function pick<T>({ random }: Pick<Stage, 'random'>, from: readonly T[]): T {
   return from[Math.floor(random() * from.length)]!;
+}
+
+export function pickFault({ random }: Pick<Stage, 'random'>, faults: readonly Fault[]): Fault {
+  const sum = faults.reduce((total, { weight = 1 }) => total + weight, 0);
+  let at = sum * random();
+  for (const fault of faults) {
+    at -= fault.weight ?? 1;
+    if (at < 0) return fault;
+  }
+  return faults.at(-1)!;
 }
 
 /** Short ones are frequent, and many are longer than memory may be behind. */

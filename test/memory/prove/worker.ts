@@ -67,6 +67,11 @@ function seat({ id, url }: WorkerPlan['nodes'][number]) {
   return { id, url: own.href, redis: { connectionName: by } };
 }
 
+/** For whoever reads the history. */
+function note(what: string): void {
+  diary.write({ kind: 'fault', by, at: nowMs(), what });
+}
+
 function opened(): RingCache {
   if (cache === undefined) throw new Error('it has not begun');
   return cache;
@@ -85,6 +90,9 @@ const handlers = {
       // Short, so that many faults fit into a run.
       breaker: { resetTimeout: 200 },
     });
+    for (const event of ['node:down', 'node:up'] as const) {
+      cache.on(event, ({ node }) => note(`${event} ${node}`));
+    }
     const { readsPerSecond, writesPerSecond, longestLoadMs } = plan;
     traffic = new Traffic({
       ...{ cache, source, diary, by, readsPerSecond, writesPerSecond, longestLoadMs },
