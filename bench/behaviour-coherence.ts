@@ -68,6 +68,7 @@ export const coherenceScenarios: readonly Scenario[] = [
   },
   {
     id: 'lost-message',
+    cuts: true,
     claim: 'Nor when the message about it was lost, because the connection was just then',
     test: {
       file: 'test/cache/behaviours.test.ts',
@@ -88,6 +89,7 @@ export const coherenceScenarios: readonly Scenario[] = [
   },
   {
     id: 'memory-bound',
+    slow: true,
     claim: 'The bound of the memory holds, one entry for each key',
     needs: ['memory'],
     test: {
@@ -130,7 +132,10 @@ export const coherenceScenarios: readonly Scenario[] = [
   {
     id: 'null',
     claim: 'A loaded null is a value: another process gets null, and nobody loads again',
-    test: { file: 'test/load/loader.test.ts', name: 'that yields %j is stored' },
+    test: {
+      file: 'test/cache/loaders.test.ts',
+      name: 'that returns %j is answered from the cache next time',
+    },
     async play({ first, second }) {
       await first.loaderReturns('null', null);
       await second.loaderReturns('null', 'loaded again');
@@ -146,7 +151,7 @@ export const coherenceScenarios: readonly Scenario[] = [
     claim: '0, false and the empty text come back as they are, in another process too',
     test: {
       file: 'test/cache/loaders.test.ts',
-      name: 'that returns %j has it stored and read back',
+      name: 'that returns %j is answered from the cache next time',
     },
     async play({ first, second }) {
       for (const value of [0, false, '']) {
@@ -176,7 +181,10 @@ export const coherenceScenarios: readonly Scenario[] = [
   {
     id: 'mistake',
     claim: 'A mistake of the caller (a key or value that is none) is an error, not silence',
-    test: { file: 'test/cache/values.test.ts', name: 'REPLACED' },
+    test: {
+      file: 'test/cache/behaviours.test.ts',
+      name: 'a key or value that is none is refused, not passed over',
+    },
     async play({ first }) {
       const key = await first.child.ask('mistake', 'key');
       demand(
@@ -209,9 +217,13 @@ export const coherenceScenarios: readonly Scenario[] = [
   },
   {
     id: 'hanging',
+    cuts: true,
     claim: 'While Redis hangs, a read whose loader is quick is answered within a second',
     slow: true,
-    test: { file: 'test/cache/outages.test.ts', name: 'REPLACED' },
+    test: {
+      file: 'test/cache/outages.test.ts',
+      name: 'a node that hangs during a load costs at most its budget, and its loader one call',
+    },
     async play({ first, node }) {
       await first.loaderReturns('hanging', 'value');
       await node.pause();
@@ -224,6 +236,7 @@ export const coherenceScenarios: readonly Scenario[] = [
   },
   {
     id: 'deleted-while-down',
+    cuts: true,
     claim: 'A delete while Redis is down is not reported as done, or counts when it is back',
     slow: true,
     test: {

@@ -239,7 +239,7 @@ export const libraries: readonly Library[] = [
   asyncCacheDedupe,
 ];
 
-const CLIENT_TIMEOUT_MS = 300;
+const CLIENT_TIMEOUT_MS = 100;
 
 function redisOf(url: string, variant?: string): Redis {
   const redis = new Redis(

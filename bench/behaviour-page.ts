@@ -134,7 +134,7 @@ export function drawComparison(
     row(['---', ...compared.map(() => ':---:')]),
     ...verdicts,
     '',
-    '● holds by default · ◐ holds with an option that is not the default · ○ does not hold · – cannot be asked of it',
+    '● holds by default · ◐ holds with an option that is not the default · ○ does not hold, set up as below · – cannot be asked of it',
     '',
     '## What was seen',
     '| library: claim | seen |',

@@ -35,6 +35,11 @@ const callers: Promise<Outcome>[] = [];
 
 // What is rejected where nobody listens is told by no outcome; the next step shows what is left.
 process.on('unhandledRejection', () => {});
+// Nor may a library end the process with an 'error' event of a connection that it keeps to itself
+// (the sync of cacheable does when it is cut): a program would have to catch that, so this one does.
+process.on('uncaughtException', () => {});
+// ioredis prints those of connections that a library opens for itself.
+console.error = () => {};
 
 async function open(plan: { library: string; url: string; variant?: string }): Promise<void> {
   const library = libraries.find(({ name }) => name === plan.library);
@@ -182,8 +187,14 @@ async function outcomeOf(work: () => unknown): Promise<Outcome> {
     const value = await work();
     return { kind: 'value', text: textOf(value) };
   } catch (error) {
-    return { kind: 'error', text: error instanceof Error ? error.message : String(error) };
+    return { kind: 'error', text: messageOf(error) };
   }
+}
+
+/** With what caused it: some wrap what a loader throws, and that is told as well. */
+function messageOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  return error.cause === undefined ? error.message : `${error.message}: ${messageOf(error.cause)}`;
 }
 
 function textOf(value: unknown): string {

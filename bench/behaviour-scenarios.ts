@@ -117,6 +117,7 @@ export const loadScenarios: readonly Scenario[] = [
       const key = 'one-load';
       const readings = [await first.beginLoad(key)];
       for (let i = 1; i < CALLERS; i++) readings.push(await first.begin(key));
+      await first.loadsAgain(key, 1); // until all have asked Redis
       await first.loaderReturns(key, 'value');
       await first.finishLoad(key, { value: 'value' });
       for (const reading of readings) demandValue('a caller', await reading.outcome(), 'value');
@@ -153,6 +154,7 @@ export const loadScenarios: readonly Scenario[] = [
       const key = 'failing-load-once';
       const readings = [await first.beginLoad(key)];
       for (let i = 1; i < 5; i++) readings.push(await first.begin(key));
+      await first.loadsAgain(key, 1); // until all have asked Redis
       await first.loaderThrows(key, 'no such table');
       await first.finishLoad(key, { error: 'no such table' });
       const outcomes = [];
@@ -174,6 +176,7 @@ export const loadScenarios: readonly Scenario[] = [
       const key = 'never-two-loads';
       await first.beginLoad(key);
       await first.begin(key);
+      await first.loadsAgain(key, 1); // until both have asked Redis
       await first.finishLoad(key, { error: 'no such table' });
       await first.begin(key);
       await first.loadsAgain(key, 1);
@@ -185,7 +188,7 @@ export const loadScenarios: readonly Scenario[] = [
   },
   {
     id: 'loader-error',
-    claim: "A loader's error reaches the caller as it is",
+    claim: "A loader's error reaches the caller, itself or as a cause",
     test: {
       file: 'test/cache/loaders.test.ts',
       name: 'that throws at once rejects, as one that rejects does',

@@ -14,6 +14,8 @@ export interface Scenario {
   readonly needs?: readonly Need[];
   /** Too slow for every test run. */
   readonly slow?: true;
+  /** Cuts connections: what comes after it is played by new processes, or it would be blamed for this. */
+  readonly cuts?: true;
   /** Where the same claim is a test of ours. */
   readonly test: { readonly file: string; readonly name: string };
   /** Resolves when the claim held; rejects with Misbehaviour when it did not. */

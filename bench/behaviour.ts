@@ -13,7 +13,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { startLocalNodes } from '../src/local.ts';
+import { type LocalNode, startLocalNodes } from '../src/local.ts';
 import { coherenceScenarios } from './behaviour-coherence.ts';
 import { type Library, libraries } from './behaviour-libraries.ts';
 import { behaviourTables, drawComparison, type Result, summarise } from './behaviour-page.ts';
@@ -37,9 +37,9 @@ export const behaviour: Bench = {
 };
 
 async function run(context: BenchContext): Promise<Report> {
-  const played = scenarios.filter(({ slow }) => !(context.small && slow));
+  const played = scenarios.filter(({ slow, cuts }) => !(context.small && (slow || cuts)));
   const compared = libraries.filter(({ name }) => !context.small || SMALL.includes(name));
-  // Two at a time: most of it is waiting.
+  // Three at a time: most of it is waiting.
   const results: Result[] = [];
   const waiting = [...compared];
   const work = async (): Promise<void> => {
@@ -48,7 +48,7 @@ async function run(context: BenchContext): Promise<Report> {
       results.push(...(await judge(next, played)));
     }
   };
-  await Promise.all([work(), work()]);
+  await Promise.all([work(), work(), work()]);
   const checksum = new Checksum();
   for (const library of compared) {
     for (const scenario of played) {
@@ -89,14 +89,30 @@ async function judge(library: Library, played: readonly Scenario[]): Promise<Res
     await using nodes = await startLocalNodes(1, {
       args: ['--dir', folder, '--dbfilename', 'behaviour.rdb'],
     });
-    using stage = new Stage(nodes[0]!);
-    await stage.open(library.name);
     const results: Result[] = [];
-    for (const scenario of played) results.push(await judgeOne(library, scenario, stage));
+    let stage: Stage | undefined;
+    try {
+      for (const scenario of played) {
+        stage ??= await opened(nodes[0]!, library.name);
+        results.push(await judgeOne(library, scenario, stage));
+        if (scenario.cuts) {
+          stage[Symbol.dispose]();
+          stage = undefined;
+        }
+      }
+    } finally {
+      stage?.[Symbol.dispose]();
+    }
     return results;
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
+}
+
+async function opened(node: LocalNode, ...how: [string, string?]): Promise<Stage> {
+  const stage = new Stage(node);
+  await stage.open(...how);
+  return stage;
 }
 
 async function judgeOne(library: Library, scenario: Scenario, stage: Stage): Promise<Result> {
@@ -108,8 +124,8 @@ async function judgeOne(library: Library, scenario: Scenario, stage: Stage): Pro
   if (why === undefined) return { library, scenario, verdict: 'pass' };
   const variant = library.variants?.[scenario.id];
   if (variant !== undefined) {
-    using other = new Stage(stage.node);
-    await other.open(library.name, variant);
+    await stage.redis.flushall();
+    using other = await opened(stage.node, library.name, variant);
     if ((await failureOf(scenario, other)) === undefined) {
       return { library, scenario, verdict: 'with option', why, option: variant };
     }
