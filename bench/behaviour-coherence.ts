@@ -89,7 +89,6 @@ export const coherenceScenarios: readonly Scenario[] = [
   },
   {
     id: 'memory-bound',
-    slow: true,
     claim: 'The bound of the memory holds, one entry for each key',
     needs: ['memory'],
     test: {
@@ -219,7 +218,6 @@ export const coherenceScenarios: readonly Scenario[] = [
     id: 'hanging',
     cuts: true,
     claim: 'While Redis hangs, a read whose loader is quick is answered within a second',
-    slow: true,
     test: {
       file: 'test/cache/outages.test.ts',
       name: 'a node that hangs during a load costs at most its budget, and its loader one call',
@@ -238,7 +236,6 @@ export const coherenceScenarios: readonly Scenario[] = [
     id: 'deleted-while-down',
     cuts: true,
     claim: 'A delete while Redis is down is not reported as done, or counts when it is back',
-    slow: true,
     test: {
       file: 'test/cache/missed.test.ts',
       name: 'does not serve what was deleted meanwhile, whoever deleted it',

@@ -12,8 +12,6 @@ export interface Scenario {
   /** What holds, in words of the user. */
   readonly claim: string;
   readonly needs?: readonly Need[];
-  /** Too slow for every test run. */
-  readonly slow?: true;
   /** Cuts connections: what comes after it is played by new processes, or it would be blamed for this. */
   readonly cuts?: true;
   /** Where the same claim is a test of ours. */
