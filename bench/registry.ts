@@ -1,5 +1,6 @@
 /** Every benchmark there is, in the order in which all of them are run. */
 
+import { behaviour } from './behaviour.ts';
 import type { Bench } from './bench.ts';
 import { coherence } from './coherence.ts';
 import { locks } from './locks.ts';
@@ -17,4 +18,5 @@ export const benches: readonly Bench[] = [
   locks,
   rebalance,
   coherence,
+  behaviour,
 ];

@@ -29,7 +29,9 @@ const WEAKEN: Readonly<Record<Weakness, () => void>> = {
     };
   },
   drop() {
-    Memory.prototype.drop = () => undefined;
+    for (const way of ['drop', 'track', 'untrack'] as const) {
+      Memory.prototype[way] = () => undefined;
+    }
   },
   push() {
     const { emit } = Redis.prototype;

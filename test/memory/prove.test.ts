@@ -1,0 +1,34 @@
+// What memory shows while nodes, processes and the connections between them
+// misbehave: a small run. `npm run prove -- memory` is the same at the size of a
+// night.
+//
+// What must never happen is demanded strictly. How much happens depends on the
+// machine, so of that only little is.
+import { expect, test } from 'vitest';
+import { FAULTS } from './prove/faults.ts';
+import { broken, run } from './prove/run.ts';
+
+const AT_MOST_MS = 90_000;
+const SEED = 1;
+
+test('memory is not behind for longer than it may, whatever is broken, and heals', {
+  timeout: AT_MOST_MS,
+}, async () => {
+  const outcome = await run({ seed: SEED, seconds: 15, maxStaleMs: 1_000 });
+  const { verdict, evidence, injected } = outcome;
+  expect(broken(outcome), `seed ${SEED}\n${evidence.join('\n\n')}`).toEqual([]);
+  expect(verdict.memoryHits).toBeGreaterThan(500);
+  expect(verdict.taken).toBeGreaterThan(50);
+  expect(Object.values(injected).reduce((sum, count) => sum + count, 0)).toBeGreaterThan(10);
+});
+
+// Trust that never ends: what is held up, or told to a process that does not run, is not known.
+test('memory that lacks a part is found out', { timeout: AT_MOST_MS }, async () => {
+  const faults = FAULTS.filter(({ name }) => ['pushes-held', 'process-stopped'].includes(name));
+  const { verdict, evidence } = await run({
+    ...{ seed: SEED, seconds: 6, maxStaleMs: 300, faults },
+    weakness: 'heartbeat',
+  });
+  expect(verdict.violations.length).toBeGreaterThan(0);
+  expect(evidence[0]).toMatch(/read v\d+ \(\w+, memory\), .* was acknowledged\n/);
+});
