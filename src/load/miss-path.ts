@@ -7,7 +7,7 @@
 import { randomUUID } from 'node:crypto';
 import { type Clock, within } from '../clock.ts';
 import { InvalidValueError, LoadTimeoutError, NodeUnavailableError } from '../errors.ts';
-import type { Memory, OwnWrite } from '../memory/memory.ts';
+import type { Arrival, Memory, OwnWrite } from '../memory/memory.ts';
 import type { CacheCounters } from '../metrics/metrics.ts';
 import type { CacheNode, LeaseAnswer, Life, Payload, Stored } from '../node/node.ts';
 import { copyKey } from '../topology/mover.ts';
@@ -304,8 +304,9 @@ export class MissPath {
       const payload = this.#encode(flight.key, value);
       const { ttlMs } = lifeOf(flight.settings, value, loaded);
       if (payload !== undefined) {
+        const { length: bytes } = payload.bytes;
         const agedMs = loaded.loadMs;
-        this.remember(flight, value, { freshForMs: ttlMs, agedMs, bytes: payload.bytes.length });
+        this.remember(flight, value, { freshForMs: ttlMs, agedMs, bytes, notAtNode: true });
       }
     }
     return value;
@@ -365,7 +366,10 @@ export class MissPath {
   remember(
     flight: Flight,
     value: unknown,
-    entry: { freshForMs: number; agedMs: number; bytes: number; ticket?: OwnWrite },
+    entry: Pick<Arrival, 'agedMs' | 'bytes' | 'notAtNode'> & {
+      readonly freshForMs: number;
+      readonly ticket?: OwnWrite;
+    },
   ): void {
     this.#parts.memory.put(flight.key, value, {
       node: flight.owner.id,
@@ -374,6 +378,7 @@ export class MissPath {
       forMs: entry.freshForMs,
       agedMs: entry.agedMs,
       bytes: entry.bytes,
+      notAtNode: entry.notAtNode === true,
     });
   }
 
