@@ -9,7 +9,7 @@ import { type Clock, within } from '../clock.ts';
 import { InvalidValueError, LoadTimeoutError, NodeUnavailableError } from '../errors.ts';
 import type { Arrival, Memory, OwnWrite } from '../memory/memory.ts';
 import type { CacheCounters } from '../metrics/metrics.ts';
-import type { CacheNode, LeaseAnswer, Life, Payload, Stored } from '../node/node.ts';
+import type { Budget, CacheNode, LeaseAnswer, Life, Payload, Stored } from '../node/node.ts';
 import { copyKey } from '../topology/mover.ts';
 import type { Snapshot } from '../topology/snapshot.ts';
 import type { Topology } from '../topology/topology.ts';
@@ -140,8 +140,7 @@ export class MissPath {
   #lease(flight: Flight, token: string): Promise<LeaseAnswer> {
     const { owner, key, snapshot, seen } = flight;
     const { leaseMs } = this.#parts.tuning;
-    // Who waits for another process's load does not wait for the node.
-    const budget = flight.decidedToWait ? undefined : flight.budget;
+    const budget = this.#budgetOf(flight);
     return owner.lease(key, { token, leaseMs, fence: snapshot.fence, seen, budget });
   }
 
@@ -178,30 +177,38 @@ export class MissPath {
     flight: Flight,
     token: string,
   ): Promise<{ kind: 'copied'; stored: Stored } | { kind: 'nothing' } | { kind: 'unknown' }> {
-    const previous = flight.snapshot.previousOwner(flight.hash);
-    if (previous === undefined) return { kind: 'nothing' };
     try {
-      const found = await previous.copy(flight.key, flight.snapshot.fence, flight.budget);
-      if (found.kind === 'none') return { kind: 'nothing' };
-      if (found.kind === 'stale' && (await this.#goesOn(flight))) {
-        return await this.#copyFromPrevious(flight, token);
+      for (let waitMs: number = WAIT_MS.first; ; waitMs = Math.min(waitMs * 1.5, WAIT_MS.longest)) {
+        const { snapshot, key, hash } = flight;
+        const previous = snapshot.previousOwner(hash);
+        if (previous === undefined) return { kind: 'nothing' };
+        const found = await previous.copy(key, snapshot.fence, this.#budgetOf(flight));
+        if (found.kind === 'stale' && (await this.#goesOn(flight))) continue;
+        // Without its word, what is loaded now may be older than a delete that
+        // the source has not seen yet: it is handed out and not stored.
+        if (found.kind === 'stale' || found.kind === 'unknown') return { kind: 'unknown' };
+        if (found.kind === 'value' && snapshot.believesPrevious(found.stored, hash)) {
+          const { stored, payload, life } = found;
+          if (stored.freshForMs > 0) {
+            this.#parts.counters.copied++;
+            await this.#fill(flight, { token, payload, life, value: stored.value });
+            return { kind: 'copied', stored };
+          }
+          flight.stale ??= stored.freshForMs + flight.settings.staleMs > 0 ? stored : undefined;
+        }
+        if (found.leaseLeftMs === 0) return { kind: 'nothing' };
+        // It was being loaded when the ring changed, and will be stored there.
+        await this.#waitForOther(flight, Math.min(waitMs, found.leaseLeftMs + 1));
       }
-      // Without its word, what is loaded now may be older than a delete that
-      // the source has not seen yet: it is handed out and not stored.
-      if (found.kind !== 'value') return { kind: 'unknown' };
-      const { stored, payload, life } = found;
-      if (!flight.snapshot.believesPrevious(stored, flight.hash)) return { kind: 'nothing' };
-      if (stored.freshForMs <= 0) {
-        flight.stale ??= stored.freshForMs + flight.settings.staleMs > 0 ? stored : undefined;
-        return { kind: 'nothing' };
-      }
-      this.#parts.counters.copied++;
-      await this.#fill(flight, { token, payload, life, value: stored.value });
-      return { kind: 'copied', stored };
     } catch (error) {
       if (!(error instanceof NodeUnavailableError)) throw error;
       return { kind: 'unknown' };
     }
+  }
+
+  /** Who waits for another process's load does not wait for the node. */
+  #budgetOf({ decidedToWait, budget }: Flight): Budget | undefined {
+    return decidedToWait ? undefined : budget;
   }
 
   /** Takes up the ring that is in force now, if our lease counts there still. */
@@ -280,7 +287,11 @@ export class MissPath {
 
   /** From the previous owner, where it was stored, to the present one: the mover may have passed by. */
   #passOn(key: string): void {
-    copyKey(key, this.#parts.topology.snapshot).catch(() => {});
+    const { snapshot } = this.#parts.topology;
+    const connected = this.#parts.topology.connecting(snapshot.owner(snapshot.ring.hash(key)));
+    Promise.resolve(connected)
+      .then(() => copyKey(key, snapshot))
+      .catch(() => {});
   }
 
   async #work(flight: Flight): Promise<Loaded> {
@@ -295,8 +306,11 @@ export class MissPath {
   async loadAlone(flight: Flight): Promise<unknown> {
     if (flight.answered) return undefined;
     // A node that has just joined may be connected later here than elsewhere.
+    const connecting = this.#parts.topology.connecting(flight.owner);
     const old = await this.#oldValueMeanwhile(flight);
     if (old !== undefined) return old.value;
+    const sighting = connecting && (await this.#lookUpOnce(connecting, flight));
+    if (sighting !== undefined) return this.obtain(flight, sighting);
     this.#parts.counters.unprotectedLoads++;
     const loaded = await this.#work(flight);
     const { value } = loaded;
@@ -310,6 +324,17 @@ export class MissPath {
       }
     }
     return value;
+  }
+
+  /** What a node has that is being connected: what is loaded before that could not be stored. */
+  async #lookUpOnce(connected: Promise<void>, flight: Flight): Promise<Sighting | undefined> {
+    try {
+      await this.#within(flight, connected);
+      return await this.#within(flight, lookUp(flight.owner, flight.key));
+    } catch (error) {
+      if (!(error instanceof NodeUnavailableError)) throw error;
+      return undefined;
+    }
   }
 
   /** The one door through which a process waits for another one's load. */
