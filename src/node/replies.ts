@@ -53,13 +53,13 @@ export class ReplyReader {
   }
 
   copy(reply: unknown): CopyAnswer {
-    if (!Array.isArray(reply)) return fenced(reply) ?? { kind: 'none' };
-    const [entry, leftMs] = reply as [Buffer, number];
+    if (!Array.isArray(reply)) return fenced(reply) ?? { kind: 'none', leaseLeftMs: Number(reply) };
+    const [entry, leftMs, leaseLeftMs] = reply as [Buffer, number, number];
     const stored = this.#read(entry);
-    if (stored === undefined) return { kind: 'none' };
+    if (stored === undefined) return { kind: 'none', leaseLeftMs };
     const ttlMs = Math.max(0, stored.freshForMs);
     const life = { ttlMs, staleMs: Math.max(0, leftMs - ttlMs), loadMs: stored.loadMs };
-    return { kind: 'value', stored, payload: payloadOf(entry), life };
+    return { kind: 'value', stored, payload: payloadOf(entry), life, leaseLeftMs };
   }
 
   inspection(reply: unknown): Inspection {
