@@ -19,8 +19,13 @@ import { type Cost, costTable, LOADS, measureCost } from './coherence-cost.ts';
 import type { CoherenceRow } from './coherence-row.ts';
 import type { Table } from './report.ts';
 
-/** As many more microseconds for a plain SET with 100 channels as were measured before there was any code: research/reliability.md, 2.2. */
-const FORESEEN_MICROS = 7.4;
+/**
+ * A plain SET with 100 channels cost 3.1 times one with none before there was
+ * any code here (10.9 to 3.55 microseconds, redis-benchmark, Redis 7.0): a fifth
+ * more is foreseen for a load that is written in JavaScript. Microseconds are
+ * three times as many on a busy machine, and the ratio is not.
+ */
+const FORESEEN_RATIO = 3.7;
 const MEDIAN_MS = 5;
 const P99_MS = 50;
 
@@ -45,10 +50,10 @@ export const coherence: Bench = {
 
 async function run(context: BenchContext): Promise<Report> {
   const parameters = {
-    'writes watched': context.parameter(10, 1_000),
+    'writes watched': context.parameter(10, 500),
     'push channels': context.parameter([0, 1, 5], [0, 1, 10, 100]),
-    'writes for the cost': context.parameter(500, 20_000),
-    rounds: context.parameter(1, 5),
+    'writes for the cost': context.parameter(500, 15_000),
+    rounds: context.parameter(1, 3),
   };
   await using nodes = await startLocalNodes(1);
   const node = nodes[0]!;
@@ -111,7 +116,7 @@ function report(
   const cpuOf = (load: string, count: number): number =>
     costs.find((cost) => cost.load === load && cost.channels === count)?.cpuMicros ?? Number.NaN;
   const [single, , ours] = LOADS.map(({ name }) => name);
-  const more = cpuOf(single!, most) - cpuOf(single!, 0);
+  const cpu = { none: cpuOf(single!, 0), most: cpuOf(single!, most) };
   const [p50, p99] = [of('set', 0.5), of('set', 0.99)];
   const checksum = new Checksum();
   // What is measured differs from run to run: only what must be is in it.
@@ -120,15 +125,19 @@ function report(
     summary:
       `What a process writes is gone from the memory of another one ${p50.toFixed(2)} ms after it ` +
       `was acknowledged, ${p99.toFixed(2)} ms at p99. To tell ${most} processes costs a node ` +
-      `${more.toFixed(1)} microseconds for a SET over ${cpuOf(single!, 0).toFixed(1)}, and ` +
-      `${(cpuOf(ours!, most) - cpuOf(ours!, 0)).toFixed(1)} for a set of the cache over ` +
+      `${cpu.most.toFixed(1)} microseconds for a SET instead of ${cpu.none.toFixed(1)}, and ` +
+      `${cpuOf(ours!, most).toFixed(1)} for a set of the cache instead of ` +
       `${cpuOf(ours!, 0).toFixed(1)}.`,
     parameters,
     tables: [table, costTable(costs, channels)],
     targets: [
       atMost('known to another process, p50, ms', p50, MEDIAN_MS),
       atMost('known to another process, p99, ms', p99, P99_MS),
-      atMost(`microseconds more for a SET with ${most} channels`, more, FORESEEN_MICROS),
+      atMost(
+        `a SET with ${most} channels, times one with none`,
+        cpu.most / cpu.none,
+        FORESEEN_RATIO,
+      ),
     ],
     checksum: checksum.toString(),
     peers: ['ioredis'],
