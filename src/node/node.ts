@@ -30,6 +30,9 @@ export interface Life {
   readonly staleMs: number;
   /** How long the load took; 0 for a plain set. */
   readonly loadMs: number;
+  /** How long ago the value was stored elsewhere; absent when it is new. */
+  readonly ageMs?: number | undefined;
+  readonly tags?: readonly string[] | undefined;
 }
 
 /** An entry that was found on a node and could be decoded. */
@@ -42,6 +45,11 @@ export interface Stored {
   /** The same, as milliseconds from now; 0 or less when stale. */
   readonly freshForMs: number;
   readonly loadMs: number;
+  /** When it was stored, in the node's clock; a copy says when the value was. */
+  readonly writtenAt: number;
+  /** The node's sequence before the load began: what was changed by tag since then, changed it. */
+  readonly seq: number;
+  readonly tags: readonly string[] | undefined;
   /** Size of the payload as it was stored. */
   readonly bytes: number;
 }

@@ -14,7 +14,7 @@ import type { Place } from './address.ts';
 import { dropOrphans, greetingOf, orphanOf, removeKeys } from './admission.ts';
 import { EpochMemo, type ReadHost } from './batch.ts';
 import type { PayloadCodec } from './codec.ts';
-import { identityOf, writeEntry } from './entry.ts';
+import { identityOf, sealEntry } from './entry.ts';
 import type { GuardNode } from './guard-node.ts';
 import type {
   Budget,
@@ -278,7 +278,12 @@ export class RedisNode implements CacheNode {
 
   fill(key: string, entry: Parameters<CacheNode['fill']>[1]): Promise<FillAnswer> {
     const keys = [this.#keys.fence, this.#keys.value(key), this.#keys.lease(key)];
-    const operands = [...keys, entry.fence, entry.token, ...this.#sealed(entry)];
+    const operands = [
+      ...keys,
+      entry.fence,
+      entry.token,
+      ...sealEntry(entry, this.#nodeClock.now()),
+    ];
     return this.#outbox.script({ script: FILL, operands, budget: entry.budget }, (reply) =>
       this.#replies.fill(reply),
     );
@@ -292,7 +297,8 @@ export class RedisNode implements CacheNode {
     const answer = await this.#outbox.ask(
       (client) => {
         this.#counters.scripts += 1;
-        const rest = [entry.fence, ...this.#sealed(entry), this.#deadline()];
+        const sealed = sealEntry(entry, this.#nodeClock.now());
+        const rest = [entry.fence, ...sealed, this.#deadline()];
         return runScript(client, WRITE, [...keys, ...rest]);
       },
       (reply) => (reply === REPLY.late ? undefined : this.#replies.write(reply)),
@@ -309,14 +315,6 @@ export class RedisNode implements CacheNode {
   #late(): never {
     this.#nodeClock.mistrust();
     throw this.#standing.connection.failures.plain('timeout', 'its clock was set');
-  }
-
-  // The entry as it stands on the node, and how long it is to be kept there.
-  #sealed(entry: { payload: Payload; life: Life; epoch: number }): [Buffer, number] {
-    const { ttlMs, staleMs, loadMs } = entry.life;
-    const freshUntil = Math.round(this.#nodeClock.now() + ttlMs);
-    const bytes = writeEntry(entry.payload, { stamp: entry.epoch, freshUntil, loadMs });
-    return [bytes, Math.max(1, Math.ceil(ttlMs + staleMs))];
   }
 
   remove(key: string, fence: string): Promise<RemoveAnswer> {

@@ -58,7 +58,14 @@ export class ReplyReader {
     const stored = this.#read(entry);
     if (stored === undefined) return { kind: 'none' };
     const ttlMs = Math.max(0, stored.freshForMs);
-    const life = { ttlMs, staleMs: Math.max(0, leftMs - ttlMs), loadMs: stored.loadMs };
+    const life = {
+      ttlMs,
+      staleMs: Math.max(0, leftMs - ttlMs),
+      loadMs: stored.loadMs,
+      // What is left of its freshness was reckoned with the same clock.
+      ageMs: Math.max(0, stored.freshUntil - stored.freshForMs - stored.writtenAt),
+      tags: stored.tags,
+    };
     return { kind: 'value', stored, payload: payloadOf(entry), life };
   }
 

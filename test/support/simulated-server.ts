@@ -31,6 +31,8 @@ interface Entry {
   readonly freshUntil: number;
   readonly keepUntil: number;
   readonly loadMs: number;
+  readonly writtenAt: number;
+  readonly tags: readonly string[] | undefined;
 }
 
 interface Sealed {
@@ -131,13 +133,16 @@ export class SimulatedServer {
   stored(key: string): Stored | undefined {
     const entry = this.#entry(key);
     if (entry === undefined) return undefined;
-    const { payload, stamp, freshUntil, loadMs } = entry;
+    const { payload, stamp, freshUntil, loadMs, writtenAt, tags } = entry;
     return {
       value: codec.decode(payload.codec, payload.flags, payload.bytes),
       stamp,
       freshUntil,
       freshForMs: freshUntil - this.clock.now(),
       loadMs,
+      writtenAt,
+      seq: 0,
+      tags,
       bytes: payload.bytes.length,
     };
   }
@@ -240,7 +245,8 @@ export class SimulatedServer {
     if (entry === undefined || stored === undefined) return { kind: 'none' };
     const ttlMs = Math.max(0, stored.freshForMs);
     const staleMs = entry.keepUntil - this.clock.now() - ttlMs;
-    const life = { ttlMs, staleMs, loadMs: entry.loadMs };
+    const { loadMs, tags, writtenAt } = entry;
+    const life = { ttlMs, staleMs, loadMs, ageMs: this.clock.now() - writtenAt, tags };
     return { kind: 'value', stored, payload: entry.payload, life };
   }
 
@@ -290,13 +296,15 @@ export class SimulatedServer {
 
   #store(key: string, { payload, life, epoch }: Sealed): void {
     const now = this.clock.now();
-    const { ttlMs, staleMs, loadMs } = life;
+    const { ttlMs, staleMs, loadMs, ageMs = 0, tags } = life;
     this.#values.set(key, {
       payload,
       stamp: epoch,
       freshUntil: now + ttlMs,
       keepUntil: now + ttlMs + staleMs,
       loadMs,
+      writtenAt: now - ageMs,
+      tags,
     });
   }
 
