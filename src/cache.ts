@@ -5,6 +5,7 @@
  * hands the rest on. How keys are placed, loaded and stored is decided below.
  */
 import { loadMany } from './cache/load-many.ts';
+import { loadOne } from './cache/load-one.ts';
 import {
   type Explanation,
   type KeyedCache,
@@ -369,20 +370,7 @@ export class RingCache implements KeyedCache, AsyncDisposable {
       checkFunction(loader);
       const settings = entrySettings(this.#entry, options);
       options?.signal?.throwIfAborted();
-      const { loads, runner } = this.#rooms;
-      const flight = loads.get(key, {
-        settings,
-        work: (running) =>
-          runner.run({
-            key,
-            stale: running.stale?.value,
-            signal: running.signal,
-            urgent: running.urgent,
-            invoke: loader,
-          }),
-      });
-      runner.hasten(flight);
-      return flight.join(options?.signal);
+      return loadOne(this.#rooms, key, { loader, settings, signal: options?.signal });
     } catch (error) {
       return Promise.reject(error);
     }

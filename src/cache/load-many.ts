@@ -9,7 +9,7 @@ export async function loadMany(
   keys: readonly string[],
   by: { loader: BulkLoader<unknown>; settings: EntrySettings; signal: AbortSignal | undefined },
 ): Promise<unknown[]> {
-  const { loads, runner, memory, counters } = rooms;
+  const { loads, runner, memory, counters, share } = rooms;
   const { loader, settings, signal } = by;
   const bulk = new BulkLoad(runner, loader);
   const values = new Map<string, unknown>();
@@ -23,7 +23,8 @@ export async function loadMany(
     if (held !== undefined) continue;
     const flight = loads.get(key, { work: bulk.work, settings, decided: bulk.decided });
     runner.hasten(flight);
-    values.set(key, flight.join(signal));
+    const joined = flight.join(signal);
+    values.set(key, share === undefined ? joined : joined.then(share));
   }
   return Promise.all(keys.map((key) => values.get(key)));
 }

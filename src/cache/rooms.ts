@@ -8,6 +8,13 @@ import { LoadRunner } from '../load/runner.ts';
 import { Writes } from '../load/writes.ts';
 import type { LockEvents } from '../lock/locks.ts';
 import { Memory } from '../memory/memory.ts';
+import {
+  CopyingMemory,
+  copier,
+  FreezingMemory,
+  freezeDeep,
+  type Share,
+} from '../memory/sharing.ts';
 import { CacheCounters } from '../metrics/metrics.ts';
 import type { PayloadCodec } from '../node/codec.ts';
 import type { NodeListener } from '../node/node.ts';
@@ -22,6 +29,8 @@ export interface Rooms {
   readonly events: Emitter<CacheEvents>;
   readonly counters: CacheCounters;
   readonly memory: Memory;
+  /** What each caller of a load gets of its value; undefined: the value. */
+  readonly share: Share | undefined;
   readonly topology: Topology;
   readonly changer: TopologyChanger;
   readonly runner: LoadRunner;
@@ -41,7 +50,7 @@ export async function joinRooms(
 ): Promise<Rooms> {
   const events = new Emitter<CacheEvents>();
   const counters = new CacheCounters();
-  const memory = new Memory(options.memory);
+  const { memory, share } = joinMemory(options, codec);
   const listener: NodeListener = {
     state(node, { state }) {
       // What was changed there while it was away is not known: look again.
@@ -91,7 +100,17 @@ export async function joinRooms(
     await changer.end();
     await topology.close();
   };
-  return { ...shared, options, events, changer, ...loading, locks, end };
+  return { ...shared, share, options, events, changer, ...loading, locks, end };
+}
+
+function joinMemory(
+  { memory: tuning, sharing }: ResolvedOptions,
+  codec: PayloadCodec,
+): Pick<Rooms, 'memory' | 'share'> {
+  if (sharing === 'shared') return { memory: new Memory(tuning), share: undefined };
+  if (sharing === 'frozen') return { memory: new FreezingMemory(tuning), share: freezeDeep };
+  const share = copier((value) => codec.passThrough(value));
+  return { memory: new CopyingMemory(tuning, share), share };
 }
 
 type Loading = Pick<Rooms, 'runner' | 'loads' | 'reads' | 'writes'>;

@@ -38,6 +38,19 @@ export interface MemoryOptions {
    * announces such changes. @default '1s'
    */
   maxStale?: number | string;
+  /**
+   * Nobody shares an object: what is put in and what is handed out are copies
+   * (structuredClone: classes are lost, a Buffer becomes a Uint8Array; what it
+   * refuses goes through the codec). A load's callers get one each, too.
+   * Costs a copy with every hit. Not together with `freeze`. @default false
+   */
+  clone?: boolean;
+  /**
+   * To find who changes what all share: plain objects and arrays are frozen,
+   * deep, when they are put in, the value given to `set` or returned by a
+   * loader itself. Others (classes, Map, Buffer) are left as they are. @default false
+   */
+  freeze?: boolean;
 }
 
 export const MEMORY_DEFAULTS = {
@@ -45,6 +58,8 @@ export const MEMORY_DEFAULTS = {
   maxBytes: 104_857_600,
   ttl: '1m',
   maxStale: '1s',
+  clone: false,
+  freeze: false,
 } as const satisfies Required<MemoryOptions>;
 
 export interface MemoryTuning {

@@ -107,6 +107,8 @@ const groups = {
       maxBytes: v.optional(integer(1, Number.MAX_SAFE_INTEGER), MEMORY_DEFAULTS.maxBytes),
       ttl: v.optional(duration({ least: 1 }), MEMORY_DEFAULTS.ttl),
       maxStale: v.optional(duration({ least: 1 }), MEMORY_DEFAULTS.maxStale),
+      clone: v.optional(v.boolean('true or false'), MEMORY_DEFAULTS.clone),
+      freeze: v.optional(v.boolean('true or false'), MEMORY_DEFAULTS.freeze),
     },
     'an object or false',
   ),

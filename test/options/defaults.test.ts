@@ -144,6 +144,7 @@ test('options of which nothing is said are these defaults', () => {
           "weight": 1,
         },
       ],
+      "sharing": "shared",
     }
   `);
 });
