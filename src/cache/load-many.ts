@@ -1,16 +1,22 @@
 /** Many keys at once: from memory what is there, and all the rest in one load. */
+import { checkKeys } from '../keys.ts';
 import { BulkLoad, type BulkLoader } from '../load/bulk.ts';
-import type { EntrySettings } from '../load/settings.ts';
+import { type EntryOptions, entrySettings } from '../load/settings.ts';
+import { checkLoader } from './load-one.ts';
 import type { Rooms } from './rooms.ts';
 
-/** As `getOrSetMany`, of keys and options that have been checked. */
+/** As `getOrSetMany`. */
 export async function loadMany(
   rooms: Rooms,
   keys: readonly string[],
-  by: { loader: BulkLoader<unknown>; settings: EntrySettings; signal: AbortSignal | undefined },
+  { loader, options }: { loader: BulkLoader<unknown>; options: EntryOptions | undefined },
 ): Promise<unknown[]> {
+  checkKeys(keys);
+  checkLoader(loader);
+  const settings = entrySettings(rooms.options.entry, options);
+  const signal = options?.signal;
+  signal?.throwIfAborted();
   const { loads, runner, memory, counters, share } = rooms;
-  const { loader, settings, signal } = by;
   const bulk = new BulkLoad(runner, loader);
   const values = new Map<string, unknown>();
   for (const key of new Set(keys)) {

@@ -1,16 +1,22 @@
 /** One key that memory does not have: from its node, or loaded. */
+import { InvalidOptionError } from '../errors.ts';
+import { checkKey } from '../keys.ts';
 import type { Loader } from '../load/runner.ts';
-import type { EntrySettings } from '../load/settings.ts';
+import { type EntryOptions, entrySettings } from '../load/settings.ts';
 import type { Rooms } from './rooms.ts';
 
-/** As `getOrSet`, of a key and options that have been checked. */
+/** As `getOrSet`, but throws at once for bad input. */
 export function loadOne(
   rooms: Rooms,
   key: string,
-  by: { loader: Loader<unknown>; settings: EntrySettings; signal: AbortSignal | undefined },
+  { loader, options }: { loader: Loader<unknown>; options: EntryOptions | undefined },
 ): Promise<unknown> {
+  checkKey(key);
+  checkLoader(loader);
+  const settings = entrySettings(rooms.options.entry, options);
+  const signal = options?.signal;
+  signal?.throwIfAborted();
   const { loads, runner, share } = rooms;
-  const { loader, settings, signal } = by;
   const flight = loads.get(key, {
     settings,
     work: ({ stale, signal: ended, urgent }) =>
@@ -27,4 +33,9 @@ export function loadOne(
   const joined = flight.join(signal);
   // Not the flight's own value, to nobody: he may change it before the next one is copied.
   return share === undefined ? joined : joined.then(share);
+}
+
+/** @throws InvalidOptionError */
+export function checkLoader(loader: unknown): void {
+  if (typeof loader !== 'function') throw new InvalidOptionError('loader', 'a function', loader);
 }

@@ -5,6 +5,7 @@ import type { CacheEvents } from '../events.ts';
 import { Loader } from '../load/loader.ts';
 import { Reads } from '../load/reads.ts';
 import { LoadRunner } from '../load/runner.ts';
+import { Touches } from '../load/touches.ts';
 import { Writes } from '../load/writes.ts';
 import type { LockEvents } from '../lock/locks.ts';
 import { Memory } from '../memory/memory.ts';
@@ -37,6 +38,7 @@ export interface Rooms {
   readonly loads: Loader;
   readonly reads: Reads;
   readonly writes: Writes;
+  readonly touches: Touches;
   readonly locks: LockRooms;
   /** Ends the locks and the change under way, and disconnects. */
   end(): Promise<void>;
@@ -113,7 +115,7 @@ function joinMemory(
   return { memory: new CopyingMemory(tuning, share), share };
 }
 
-type Loading = Pick<Rooms, 'runner' | 'loads' | 'reads' | 'writes'>;
+type Loading = Pick<Rooms, 'runner' | 'loads' | 'reads' | 'writes' | 'touches'>;
 
 function joinLoading(
   shared: Omit<ConstructorParameters<typeof Loader>[0], 'listener'>,
@@ -135,5 +137,6 @@ function joinLoading(
     longestMs: options.entry.ttlMs + options.entry.staleMs,
     unconfirmed: (key, node) => events.emit('invalidation:unconfirmed', { key, node }),
   });
-  return { runner, loads, reads, writes };
+  const touches = new Touches({ ...shared, lived: (ms) => writes.lived(ms) });
+  return { runner, loads, reads, writes, touches };
 }

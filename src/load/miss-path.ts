@@ -9,7 +9,14 @@ import { type Clock, pause, within } from '../clock.ts';
 import { InvalidValueError, LoadTimeoutError, NodeUnavailableError } from '../errors.ts';
 import type { Memory } from '../memory/memory.ts';
 import type { CacheCounters } from '../metrics/metrics.ts';
-import type { CacheNode, LeaseAnswer, Life, Payload, Stored } from '../node/node.ts';
+import {
+  ageOf,
+  type CacheNode,
+  type LeaseAnswer,
+  type Life,
+  type Payload,
+  type Stored,
+} from '../node/node.ts';
 import { copyKey } from '../topology/mover.ts';
 import type { Snapshot } from '../topology/snapshot.ts';
 import type { Topology } from '../topology/topology.ts';
@@ -38,6 +45,13 @@ interface Filling {
   readonly payload: Payload;
   readonly life: Life;
   readonly value: unknown;
+}
+
+/** What is known of a value that was not read but stored, or only loaded. */
+interface Filled {
+  readonly freshForMs: number;
+  readonly ageMs: number;
+  readonly bytes: number;
 }
 
 /** How often an operation takes up a new snapshot before it goes on without the node. */
@@ -234,8 +248,12 @@ export class MissPath {
           snapshot.owner(flight.hash) === owner
         ) {
           // Its life began when it was sent.
-          const freshForMs = life.ttlMs - (clock.now() - sentAt);
-          this.remember(flight, value, { freshForMs, bytes: payload.bytes.length });
+          const sinceMs = clock.now() - sentAt;
+          this.remember(flight, value, {
+            freshForMs: life.ttlMs - sinceMs,
+            ageMs: (life.ageMs ?? 0) + sinceMs,
+            bytes: payload.bytes.length,
+          });
         }
         if (answer.kind === 'lost') counters.fencedFills++;
         if (answer.kind === 'stored' && snapshot.owner(flight.hash) !== owner) this.#passOn(key);
@@ -285,7 +303,7 @@ export class MissPath {
       const payload = this.#encode(flight.key, value);
       const { ttlMs } = lifeOf(flight.settings, value, loaded);
       if (payload !== undefined) {
-        this.remember(flight, value, { freshForMs: ttlMs, bytes: payload.bytes.length });
+        this.remember(flight, value, { freshForMs: ttlMs, ageMs: 0, bytes: payload.bytes.length });
       }
     }
     return value;
@@ -337,12 +355,13 @@ export class MissPath {
     }
   }
 
-  remember(flight: Flight, value: unknown, entry: { freshForMs: number; bytes: number }): void {
+  remember(flight: Flight, value: unknown, entry: Stored | Filled): void {
     this.#parts.memory.put(flight.key, value, {
       node: flight.owner.id,
       hash: flight.hash,
       ticket: flight.ticket,
       forMs: entry.freshForMs,
+      ageMs: 'writtenAt' in entry ? ageOf(entry) : entry.ageMs,
       bytes: entry.bytes,
     });
   }

@@ -81,6 +81,16 @@ interface Lineage {
 interface Held {
   readonly value: unknown;
   lineage: Lineage;
+  /** When it was put, whole milliseconds: how old it was, and for how long it was fresh still at its node. */
+  readonly ageMs: number;
+  readonly forMs: number;
+}
+
+/** A value, how old it is, and for how long it is fresh still at its node. */
+export interface Look {
+  readonly value: unknown;
+  readonly ageMs: number;
+  readonly freshForMs: number;
 }
 
 export interface Arrival {
@@ -89,6 +99,8 @@ export interface Arrival {
   readonly ticket: number;
   /** What is left of its life at the node. */
   readonly forMs: number;
+  /** How old it is; absent when it is new. */
+  readonly ageMs?: number;
   readonly bytes: number;
 }
 
@@ -124,6 +136,16 @@ export class Memory {
     return held.lineage.standing ? held.value : this.#succeed(key, held);
   }
 
+  /** What `get` answers, and what is known of it. */
+  look(key: string): Look | undefined {
+    const value = this.get(key);
+    const status: LRUCache.Status<string, Held> = {};
+    const held = this.#entries?.get(key, { status });
+    if (value === undefined || held === undefined) return undefined;
+    const hereMs = (status.now ?? 0) - (status.start ?? 0);
+    return { value, ageMs: held.ageMs + hereMs, freshForMs: Math.max(0, held.forMs - hereMs) };
+  }
+
   /** To be taken before the request is sent whose result is to be put here. */
   ticket(hash: number): number {
     return this.#tickets[hash & (TICKETS - 1)]!;
@@ -135,7 +157,13 @@ export class Memory {
     // lru-cache takes 0 and NaN as "for ever".
     if (this.#entries === undefined || !(ttl >= 1)) return false;
     if (this.#tickets[from.hash & (TICKETS - 1)] !== from.ticket) return false;
-    const held = { value, lineage: this.#lineage(from.node) };
+    const { forMs, ageMs = 0 } = from;
+    const held = {
+      value,
+      lineage: this.#lineage(from.node),
+      ageMs: Math.round(ageMs),
+      forMs: Math.floor(forMs),
+    };
     this.#entries.set(key, held, { ttl, size: from.bytes + key.length });
     // What is larger than all of it is not held, and neither is what it replaces.
     return this.#entries.has(key);

@@ -1,15 +1,16 @@
 /** What the scripts answered, as the closed lists of the contract. */
 import type { ReadHost } from './batch.ts';
 import { payloadOf, readEntry } from './entry.ts';
-import type {
-  CopyAnswer,
-  Fenced,
-  FillAnswer,
-  Inspection,
-  LeaseAnswer,
-  RemoveAnswer,
-  Stored,
-  WriteAnswer,
+import {
+  ageOf,
+  type CopyAnswer,
+  type Fenced,
+  type FillAnswer,
+  type Inspection,
+  type LeaseAnswer,
+  type RemoveAnswer,
+  type Stored,
+  type WriteAnswer,
 } from './node.ts';
 import { REPLY } from './scripts.ts';
 
@@ -62,8 +63,7 @@ export class ReplyReader {
       ttlMs,
       staleMs: Math.max(0, leftMs - ttlMs),
       loadMs: stored.loadMs,
-      // What is left of its freshness was reckoned with the same clock.
-      ageMs: Math.max(0, stored.freshUntil - stored.freshForMs - stored.writtenAt),
+      ageMs: ageOf(stored),
       tags: stored.tags,
     };
     return { kind: 'value', stored, payload: payloadOf(entry), life };
