@@ -22,7 +22,7 @@ export function loadOne(
     work: ({ stale, signal: ended, urgent }) =>
       runner.run({
         key,
-        // Whoever was served with it meanwhile has it still.
+        // If the load fails, it is served to those who wait.
         stale: share === undefined ? stale?.value : share(stale?.value),
         signal: ended,
         urgent,

@@ -14,12 +14,10 @@ local function header(key)
   local bytes = redis.call('GETRANGE', key, 0, ${HEADER_BYTES - 1})
   if #bytes == ${HEADER_BYTES} and string.byte(bytes, 1) == ${VERSION} then return bytes end
 end
-local function isStale(bytes)
-  return math.floor(string.byte(bytes, 3) / ${STALE}) % 2 == 1
-end
 local function freshen(key, bytes, stale, freshUntil)
   local flags = string.byte(bytes, 3)
-  if isStale(bytes) ~= stale then flags = flags + (stale and ${STALE} or -${STALE}) end
+  local isStale = math.floor(flags / ${STALE}) % 2 == 1
+  if isStale ~= stale then flags = flags + (stale and ${STALE} or -${STALE}) end
   redis.call('SETRANGE', key, 2, string.char(flags) .. string.sub(bytes, 4, 10) .. freshUntil)
 end`;
 
@@ -43,7 +41,7 @@ local now = math.floor(time[1] * 1000 + time[2] / 1000)
 local freshUntil = struct.unpack('>I6', bytes, 11)
 local left = redis.call('PTTL', KEYS[2])
 local keep = left
-if freshUntil > now and not isStale(bytes) then keep = left - (freshUntil - now) end
+if freshUntil > now then keep = left - (freshUntil - now) end
 if keep < ${CLOCK_MARGIN_MS} then
   redis.call('DEL', KEYS[2])
   return 1

@@ -147,3 +147,19 @@ test('a look sees both owners: the fresh one wherever it is, else the one of the
   store('a', 'fresh');
   expect(await process.reads.look(key)).toMatchObject({ value: 'fresh', freshForMs: 10_000 });
 });
+
+test('a look shows nothing stale that is not believed', async () => {
+  const epoch = process.topology.snapshot.epoch - 1;
+  store('c', 'leftover', { ttlMs: 1, epoch });
+  await clock.advance(5);
+  expect(await process.reads.look(key)).toBeUndefined();
+});
+
+test('what a read copied is as old in memory as it was at the previous owner', async () => {
+  store('a', 'value');
+  await clock.advance(5_000);
+  await process.getOrSet(key, () => 'never', { memory: true });
+  await process.getOrSet(key, () => 'never', { memory: true });
+  expect(process.memory.look(key)?.value).toBe('value');
+  expect(process.memory.look(key)?.ageMs).toBeGreaterThanOrEqual(5_000);
+});
