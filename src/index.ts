@@ -37,7 +37,7 @@ export type { LockEvents, LockStatus, Locks } from './lock/locks.ts';
 export { type EvalClient, SET_IF_FENCE, setIfFence } from './lock/set-if-fence.ts';
 export type { LockOptions, LocksOptions } from './lock/settings.ts';
 export { createLocks, type OwnLocks } from './locks.ts';
-export type { MemoryOptions } from './memory/memory.ts';
+export type { MemoryOptions } from './memory/settings.ts';
 export type { LatencySummary, LockStats } from './metrics/metrics.ts';
 export type { Codec } from './node/codec.ts';
 export type { NodeStats } from './node/node.ts';

@@ -7,7 +7,7 @@ import type { Duration } from './duration.ts';
 import { InvalidOptionError } from './errors.ts';
 import type { EntrySettings, LoadOptions, LoadTuning } from './load/settings.ts';
 import { type LockSettings, type LocksOptions, locksSettings } from './lock/settings.ts';
-import type { MemoryOptions, MemoryTuning } from './memory/memory.ts';
+import type { MemoryOptions, MemoryTuning } from './memory/settings.ts';
 import type { Sharing } from './memory/sharing.ts';
 import { addressOf } from './node/address.ts';
 import type { Codec } from './node/codec.ts';

@@ -6,7 +6,7 @@ import type { Rooms } from './rooms.ts';
 /** As `getWithInfo`, of a key that has been checked. */
 export async function look(rooms: Rooms, key: string): Promise<ValueInfo<unknown> | undefined> {
   const { memory, reads, counters } = rooms;
-  const held = memory.look(key);
+  const held = memory.lookAt(key);
   if (held !== undefined) {
     counters.memoryHits++;
     const { value, ageMs: age, freshForMs: ttlLeft } = held;

@@ -3,6 +3,7 @@ import type { Clock } from '../clock.ts';
 import { Emitter } from '../emitter.ts';
 import type { CacheEvents } from '../events.ts';
 import { Loader } from '../load/loader.ts';
+import { LoadsElsewhere } from '../load/loads-elsewhere.ts';
 import { Reads } from '../load/reads.ts';
 import { LoadRunner } from '../load/runner.ts';
 import { Touches } from '../load/touches.ts';
@@ -24,6 +25,7 @@ import type { ResolvedOptions } from '../options.ts';
 import { TopologyChanger } from '../topology/change.ts';
 import { Topology, type TopologyParts } from '../topology/topology.ts';
 import { joinLocks, type LockRooms } from './lock-rooms.ts';
+import { joinPush } from './push-rooms.ts';
 
 export interface Rooms {
   readonly options: ResolvedOptions;
@@ -52,7 +54,7 @@ export async function joinRooms(
 ): Promise<Rooms> {
   const events = new Emitter<CacheEvents>();
   const counters = new CacheCounters();
-  const { memory, share } = joinMemory(options, codec);
+  const { memory, share } = joinMemory(options, { codec, clock });
   const listener: NodeListener = {
     state(node, { state }) {
       // What was changed there while it was away is not known: look again.
@@ -67,10 +69,11 @@ export async function joinRooms(
       events.emit('invalidation:confirmed', { key, node });
     },
   };
-  const seat: TopologyParts['seat'] = (place, host) => {
-    const { namespace, node: tuning, breaker } = options;
-    return new RedisNode(place, { clock, codec, host, namespace, listener, tuning, breaker });
-  };
+  const elsewhere = new LoadsElsewhere();
+  const watch = joinPush(options.memory, { memory, elsewhere, events, topology: () => topology });
+  const { namespace, node: tuning, breaker } = options;
+  const forNodes = { clock, codec, namespace, listener, tuning, breaker, watch };
+  const seat: TopologyParts['seat'] = (place, host) => new RedisNode(place, { ...forNodes, host });
   const swapped: TopologyParts['swapped'] = (snapshot, adopted) => {
     locks.follow();
     changer.follow();
@@ -85,7 +88,7 @@ export async function joinRooms(
   const parts = { clock, ring, control, seat, swapped };
   const topology = await Topology.create(options.seats, parts);
   const encode = (value: unknown) => codec.encode(value);
-  const shared = { clock, topology, memory, counters, encode, tuning: options.load };
+  const shared = { clock, topology, memory, counters, encode, elsewhere, tuning: options.load };
   const loading = joinLoading(shared, options, events);
   const { writes } = loading;
   const locks = joinLocks({
@@ -107,12 +110,12 @@ export async function joinRooms(
 
 function joinMemory(
   { memory: tuning, sharing }: ResolvedOptions,
-  codec: PayloadCodec,
+  { codec, clock }: { codec: PayloadCodec; clock: Clock },
 ): Pick<Rooms, 'memory' | 'share'> {
-  if (sharing === 'shared') return { memory: new Memory(tuning), share: undefined };
-  if (sharing === 'frozen') return { memory: new FreezingMemory(tuning), share: freezeDeep };
+  if (sharing === 'shared') return { memory: new Memory(tuning, clock), share: undefined };
+  if (sharing === 'frozen') return { memory: new FreezingMemory(tuning, clock), share: freezeDeep };
   const share = copier((value) => codec.passThrough(value));
-  return { memory: new CopyingMemory(tuning, share), share };
+  return { memory: new CopyingMemory(tuning, clock, share), share };
 }
 
 type Loading = Pick<Rooms, 'runner' | 'loads' | 'reads' | 'writes' | 'touches'>;

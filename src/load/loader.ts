@@ -18,7 +18,7 @@
  * Redis never makes a read fail, nor wait longer than the node's timeout.
  */
 import { type InvalidValueError, NodeUnavailableError } from '../errors.ts';
-import type { Stored } from '../node/node.ts';
+import { ageOf, type Stored } from '../node/node.ts';
 import { Flight, type FlightControl, type Work } from './flight.ts';
 import { type MissParts, MissPath } from './miss-path.ts';
 import { type EntrySettings, isDueEarly } from './settings.ts';
@@ -158,7 +158,16 @@ export class Loader implements FlightControl {
   }
 
   #finishWith(flight: Flight, stored: Stored): void {
-    if (flight.settings.memory) this.#misses.remember(flight, stored.value, stored);
+    if (flight.settings.memory) {
+      const { freshForMs, bytes } = stored;
+      const agedMs = flight.owner.lastReadMs;
+      this.#misses.remember(flight, stored.value, {
+        freshForMs,
+        agedMs,
+        valueAgeMs: ageOf(stored),
+        bytes,
+      });
+    }
     this.#leave(flight);
     flight.answer(stored.value);
     flight.decided();

@@ -5,24 +5,17 @@
  * It knows what is to be done for one flight, and nothing of the others.
  */
 import { randomUUID } from 'node:crypto';
-import { type Clock, pause, within } from '../clock.ts';
+import { type Clock, within } from '../clock.ts';
 import { InvalidValueError, LoadTimeoutError, NodeUnavailableError } from '../errors.ts';
-import type { Memory } from '../memory/memory.ts';
+import type { Arrival, Memory, OwnWrite } from '../memory/memory.ts';
 import type { CacheCounters } from '../metrics/metrics.ts';
-import {
-  ageOf,
-  type CacheNode,
-  type LeaseAnswer,
-  type Life,
-  type Payload,
-  type Stored,
-} from '../node/node.ts';
+import { ageOf, type LeaseAnswer, type Life, type Payload, type Stored } from '../node/node.ts';
 import { copyKey } from '../topology/mover.ts';
-import type { Snapshot } from '../topology/snapshot.ts';
 import type { Topology } from '../topology/topology.ts';
 import type { Flight } from './flight.ts';
 import { inTime } from './in-time.ts';
-import { LeaseKeeper } from './lease-keeper.ts';
+import { LeaseKeeper, leaseCounts } from './lease-keeper.ts';
+import type { Expectation, LoadsElsewhere } from './loads-elsewhere.ts';
 import type { Loaded } from './runner.ts';
 import { type LoadTuning, lifeOf } from './settings.ts';
 import { lookUp, type Sighting } from './sighting.ts';
@@ -33,6 +26,7 @@ export interface MissParts {
   readonly memory: Memory;
   readonly counters: CacheCounters;
   readonly tuning: LoadTuning;
+  readonly elsewhere: LoadsElsewhere;
   readonly encode: (value: unknown) => Payload;
   /** A loaded value was handed out and not stored, because it cannot be. Must not throw. */
   readonly valueRefused: (key: string, error: InvalidValueError) => void;
@@ -47,17 +41,17 @@ interface Filling {
   readonly value: unknown;
 }
 
-/** What is known of a value that was not read but stored, or only loaded. */
-interface Filled {
+type Remembered = Pick<Arrival, 'agedMs' | 'valueAgeMs' | 'bytes'> & {
   readonly freshForMs: number;
-  readonly ageMs: number;
-  readonly bytes: number;
-}
+  readonly ticket?: OwnWrite;
+};
 
 /** How often an operation takes up a new snapshot before it goes on without the node. */
 const SETTLE_ROUNDS = 3;
-/** First and longest pause before a process asks again for another one's load. */
+/** First and longest pause before a process asks again for another one's load, where no node tells when it is over. */
 const WAIT_MS = { first: 4, longest: 20 } as const;
+/** Where one does, in case it could not. */
+const TOLD_WITHIN_MS = 1_000;
 
 export class MissPath {
   readonly #parts: MissParts;
@@ -72,6 +66,7 @@ export class MissPath {
     let rounds = 0;
     let waitMs: number = WAIT_MS.first;
     const token = randomUUID();
+    const elsewhere = this.#parts.elsewhere.expect(flight.key);
     try {
       for (;;) {
         this.#endIfOver(flight);
@@ -94,7 +89,10 @@ export class MissPath {
           case 'busy': {
             const old = await this.#oldValueMeanwhile(flight);
             if (old !== undefined) return old.value;
-            await this.#waitForOther(flight, Math.min(waitMs, answer.remainingMs + 1));
+            const unlessToldMs = flight.owner.announces ? TOLD_WITHIN_MS : waitMs;
+            await this.#waitForOther(flight, elsewhere, {
+              unlessToldMs: Math.min(unlessToldMs, answer.remainingMs + 1),
+            });
             waitMs = Math.min(waitMs * 1.5, WAIT_MS.longest);
             break;
           }
@@ -109,7 +107,9 @@ export class MissPath {
     } catch (error) {
       // Once the loader has run, an error is its own, whatever its class.
       if (flight.loading || !(error instanceof NodeUnavailableError)) throw error;
-      return this.loadAlone(flight);
+      return await this.loadAlone(flight);
+    } finally {
+      elsewhere.end();
     }
   }
 
@@ -122,7 +122,16 @@ export class MissPath {
     if (stored.freshForMs > 0) {
       if (flight.decidedToWait) counters.awaited++;
       else counters.nodeHits++;
-      if (flight.settings.memory) this.remember(flight, stored.value, stored);
+      if (flight.settings.memory) {
+        const { freshForMs, bytes } = stored;
+        const agedMs = this.#parts.clock.now() - flight.missedAt;
+        this.remember(flight, stored.value, {
+          freshForMs,
+          agedMs,
+          valueAgeMs: ageOf(stored),
+          bytes,
+        });
+      }
       return true;
     }
     if (stored.freshForMs + flight.settings.staleMs <= 0) return false;
@@ -233,13 +242,14 @@ export class MissPath {
 
   /** Stores under the lease, and remembers what was stored. A node that fails here costs the storing only. */
   async #fill(flight: Flight, entry: Filling): Promise<void> {
-    const { clock, counters, topology, tuning } = this.#parts;
+    const { clock, counters, memory, topology, tuning } = this.#parts;
     const { token, payload, life, value } = entry;
     const leasedIn = { stamp: flight.snapshot.epoch };
     for (let round = 0; round < SETTLE_ROUNDS; round++) {
       const { snapshot, owner, key, budget } = flight;
       const { fence, epoch } = snapshot;
       const sentAt = clock.now();
+      const own = memory.writes(key);
       try {
         const answer = await owner.fill(key, { token, payload, life, fence, epoch, budget });
         if (
@@ -248,11 +258,13 @@ export class MissPath {
           snapshot.owner(flight.hash) === owner
         ) {
           // Its life began when it was sent.
-          const sinceMs = clock.now() - sentAt;
+          const agedMs = clock.now() - sentAt;
           this.remember(flight, value, {
-            freshForMs: life.ttlMs - sinceMs,
-            ageMs: (life.ageMs ?? 0) + sinceMs,
+            freshForMs: life.ttlMs - agedMs,
+            agedMs,
+            valueAgeMs: (life.ageMs ?? 0) + agedMs,
             bytes: payload.bytes.length,
+            ticket: own,
           });
         }
         if (answer.kind === 'lost') counters.fencedFills++;
@@ -268,6 +280,8 @@ export class MissPath {
       } catch (error) {
         if (!(error instanceof NodeUnavailableError)) throw error;
         break;
+      } finally {
+        memory.wrote(own);
       }
       const now = topology.snapshot;
       if (!leaseCounts(now, owner, { leasedIn, hash: flight.hash })) break;
@@ -303,21 +317,27 @@ export class MissPath {
       const payload = this.#encode(flight.key, value);
       const { ttlMs } = lifeOf(flight.settings, value, loaded);
       if (payload !== undefined) {
-        this.remember(flight, value, { freshForMs: ttlMs, ageMs: 0, bytes: payload.bytes.length });
+        const { length: bytes } = payload.bytes;
+        const agedMs = loaded.loadMs;
+        this.remember(flight, value, { freshForMs: ttlMs, agedMs, valueAgeMs: 0, bytes });
       }
     }
     return value;
   }
 
   /** The one door through which a process waits for another one's load. */
-  async #waitForOther(flight: Flight, waitMs: number): Promise<void> {
+  async #waitForOther(
+    flight: Flight,
+    elsewhere: Expectation,
+    { unlessToldMs }: { unlessToldMs: number },
+  ): Promise<void> {
     const { clock, tuning } = this.#parts;
     flight.decidedToWait = true;
     flight.decided();
-    if (clock.now() - flight.missedAt > tuning.timeoutMs) {
-      throw new LoadTimeoutError(flight.key, tuning.timeoutMs);
-    }
-    await pause(clock, waitMs * (0.75 + Math.random() / 2), flight.signal);
+    const leftMs = tuning.timeoutMs - (clock.now() - flight.missedAt);
+    if (leftMs < 0) throw new LoadTimeoutError(flight.key, tuning.timeoutMs);
+    const waitMs = Math.min(unlessToldMs * (0.75 + Math.random() / 2), leftMs + 1);
+    await elsewhere.wait(clock, waitMs, flight.signal);
     flight.signal.throwIfAborted();
   }
 
@@ -355,13 +375,14 @@ export class MissPath {
     }
   }
 
-  remember(flight: Flight, value: unknown, entry: Stored | Filled): void {
+  remember(flight: Flight, value: unknown, entry: Remembered): void {
     this.#parts.memory.put(flight.key, value, {
       node: flight.owner.id,
       hash: flight.hash,
-      ticket: flight.ticket,
+      ticket: entry.ticket ?? flight.ticket,
       forMs: entry.freshForMs,
-      ageMs: 'writtenAt' in entry ? ageOf(entry) : entry.ageMs,
+      agedMs: entry.agedMs,
+      valueAgeMs: entry.valueAgeMs,
       bytes: entry.bytes,
     });
   }
@@ -369,17 +390,4 @@ export class MissPath {
   #endIfOver(flight: Flight): void {
     if (flight.cancelled) flight.signal.throwIfAborted();
   }
-}
-
-/**
- * Whether a lease at this node counts still: the node owns the key, or is the one that is asked
- * besides the owner, from where it will be copied.
- */
-function leaseCounts(
-  now: Snapshot,
-  node: CacheNode,
-  { leasedIn, hash }: { leasedIn: Pick<Stored, 'stamp'>; hash: number },
-): boolean {
-  if (now.owner(hash) === node) return now.believes(leasedIn, hash);
-  return now.previousOwner(hash) === node && now.believesPrevious(leasedIn, hash);
 }

@@ -196,9 +196,10 @@ export class Reads {
   }
 
   #remember({ key, hash, ticket, snapshot }: Question, stored: Stored): void {
-    const node = snapshot.owner(hash).id;
+    const { id: node, lastReadMs: agedMs } = snapshot.owner(hash);
     const { freshForMs: forMs, bytes } = stored;
-    const arrival = { node, hash, ticket, forMs, ageMs: ageOf(stored), bytes };
+    const valueAgeMs = ageOf(stored);
+    const arrival = { node, hash, ticket, forMs, agedMs, valueAgeMs, bytes };
     this.#parts.memory.put(key, stored.value, arrival);
   }
 }

@@ -7,7 +7,9 @@
  * Decided once, when the cache is made: a hit of a cache that shares as a rule
  * runs no instruction of this file.
  */
-import { type Arrival, Memory, type MemoryTuning } from './memory.ts';
+import type { Clock } from '../clock.ts';
+import { type Arrival, Memory } from './memory.ts';
+import type { MemoryTuning } from './settings.ts';
 
 export type Sharing = 'shared' | 'copied' | 'frozen';
 
@@ -18,8 +20,8 @@ export type Share = (value: unknown) => unknown;
 export class CopyingMemory extends Memory {
   readonly #copy: Share;
 
-  constructor(tuning: MemoryTuning | false, copy: Share) {
-    super(tuning);
+  constructor(tuning: MemoryTuning | false, clock: Clock, copy: Share) {
+    super(tuning, clock);
     this.#copy = copy;
   }
 

@@ -5,7 +5,7 @@
  */
 import { CLOCK_MARGIN_MS } from './deadlines.ts';
 import { HEADER_BYTES, STALE, VERSION } from './entry.ts';
-import { FENCED, IN_TIME, type Script, script } from './scripts.ts';
+import { FENCED, IN_TIME, OVER, type Script, script } from './scripts.ts';
 
 // Bytes are counted from 1 here, and from 0 by SETRANGE. An entry that is not
 // laid out as we know it has no header.
@@ -24,13 +24,13 @@ end`;
 // The flag, because clocks are not enough: a process that takes the node's
 // clock to be some milliseconds earlier would find the value fresh for so long.
 // What is stale already is not kept for longer. What would be kept for less than
-// its writer may have been wrong about the clock had no staleTtl. DEL first: a full node refuses
+// its writer may have been wrong about the clock had no staleTtl. GETDEL first: a full node refuses
 // SETRANGE unless the script has written.
-/** fence value lease · fence → 1. */
+/** fence value lease · fence channel → 1. */
 export const EXPIRE = script(
   3,
-  `${FENCED}${HEADER}
-redis.call('DEL', KEYS[3])
+  `${FENCED}${OVER(2)}${HEADER}
+over(KEYS[3], redis.call('GETDEL', KEYS[3]))
 local bytes = header(KEYS[2])
 if not bytes then
   redis.call('DEL', KEYS[2])

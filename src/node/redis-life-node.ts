@@ -25,7 +25,7 @@ export class RedisLifeNode implements LifeNode {
 
   expire(key: string, fence: string): Promise<ExpireAnswer> {
     const { keys, outbox } = this.#parts;
-    const operands = [keys.fence, keys.value(key), keys.lease(key), fence];
+    const operands = [keys.fence, keys.value(key), keys.lease(key), fence, keys.loads];
     return outbox.script(
       { script: EXPIRE, operands },
       (reply) => fenced(reply) ?? { kind: 'expired' },

@@ -160,6 +160,6 @@ test('what a read copied is as old in memory as it was at the previous owner', a
   await clock.advance(5_000);
   await process.getOrSet(key, () => 'never', { memory: true });
   await process.getOrSet(key, () => 'never', { memory: true });
-  expect(process.memory.look(key)?.value).toBe('value');
-  expect(process.memory.look(key)?.ageMs).toBeGreaterThanOrEqual(5_000);
+  expect(process.memory.lookAt(key)?.value).toBe('value');
+  expect(process.memory.lookAt(key)?.ageMs).toBeGreaterThanOrEqual(5_000);
 });

@@ -1,6 +1,8 @@
 /** Who may have an object twice: copies, and what cannot be changed. */
 import { describe, expect, test } from 'vitest';
-import type { Memory, MemoryTuning } from '../../src/memory/memory.ts';
+import { systemClock } from '../../src/clock.ts';
+import type { Memory } from '../../src/memory/memory.ts';
+import type { MemoryTuning } from '../../src/memory/settings.ts';
 import { CopyingMemory, copier, FreezingMemory, freezeDeep } from '../../src/memory/sharing.ts';
 
 const TUNING: MemoryTuning = {
@@ -11,7 +13,14 @@ const TUNING: MemoryTuning = {
 };
 
 function put(memory: Memory, key: string, value: unknown): boolean {
-  const arrival = { node: 'a', hash: 7, ticket: memory.ticket(7), forMs: 60_000, bytes: 10 };
+  const arrival = {
+    node: 'a',
+    hash: 7,
+    ticket: memory.ticket(7),
+    forMs: 60_000,
+    agedMs: 0,
+    bytes: 10,
+  };
   return memory.put(key, value, arrival);
 }
 
@@ -20,7 +29,7 @@ const refuse = (): never => {
 };
 
 describe('memory that copies', () => {
-  const open = () => new CopyingMemory(TUNING, copier(refuse));
+  const open = () => new CopyingMemory(TUNING, systemClock, copier(refuse));
 
   test('has another object than whoever put it, and hands out another each time', () => {
     const memory = open();
@@ -60,6 +69,7 @@ describe('memory that copies', () => {
   test('asks for another way to copy what structuredClone refuses', () => {
     const memory = new CopyingMemory(
       TUNING,
+      systemClock,
       copier((value) => JSON.parse(JSON.stringify(value)) as unknown),
     );
     put(memory, 'k', { id: 1, save: () => 'saved' });
@@ -69,7 +79,7 @@ describe('memory that copies', () => {
 
 describe('memory that freezes', () => {
   test('holds the very object, frozen all the way down', () => {
-    const memory = new FreezingMemory(TUNING);
+    const memory = new FreezingMemory(TUNING, systemClock);
     const value = { list: [1, { deep: true }], none: null };
     put(memory, 'k', value);
     expect(memory.get('k')).toBe(value);

@@ -1,9 +1,11 @@
 /** What changes how long an entry lives, on a real server. */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Redis } from 'ioredis';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { STALE } from '../../src/node/entry.ts';
 import { fenceOf } from '../../src/node/fence.ts';
 import type { RedisNode } from '../../src/node/redis-node.ts';
+import { eventually } from '../support/eventually.ts';
 import { command, useNodes } from '../support/nodes.ts';
 import { EPOCH, FENCE, LIFE, payload, type Subject, useSubjects } from './subject.ts';
 
@@ -109,6 +111,24 @@ describe('an expired entry', () => {
     await node.life.expire('k', FENCE);
     expect(await subject.fill('k', 'mine', 'loaded')).toEqual({ kind: 'lost' });
     expect((await stored())?.value).toBe('value');
+  });
+
+  test('tells those who wait for the load under the lease that it is over', async () => {
+    const listener = new Redis(nodes[0]!.port);
+    try {
+      const told: string[] = [];
+      listener.on('message', (_channel, key: string) => told.push(key));
+      await listener.subscribe('rc:w');
+      await subject.lease('k', 'mine');
+      await node.life.expire('k', FENCE);
+      await subject.lease('k', 'mine');
+      expect((await subject.lease('k', 'other')).kind).toBe('busy');
+      await node.life.expire('k', FENCE);
+      // Once: of the first one nobody waited for the end.
+      await eventually(() => expect(told).toEqual(['rc:l:k']));
+    } finally {
+      listener.disconnect();
+    }
   });
 
   test('that is laid out in another way is removed', async () => {
