@@ -3,7 +3,7 @@ import type { NodeUnavailableError } from '../errors.ts';
 import type { NodeClock } from './node-clock.ts';
 
 /** What we may be wrong about the clock of a node. */
-export const CLOCK_MARGIN_MS = 25;
+const CLOCK_MARGIN_MS = 25;
 
 export class Deadlines {
   readonly #nodeClock: NodeClock;

@@ -24,10 +24,12 @@ const LOAD_AT = 16;
 const SEQUENCE_AT = 20;
 const WRITTEN_AT = 28;
 /** Flags of the header; the others belong to the payload. */
-const TAGGED = 0x80;
+export const TAGGED = 0x80;
 /** It is stale, whatever the time is. */
 export const STALE = 0x40;
-const OF_HEADER = TAGGED | STALE;
+/** It is kept for a while when it is stale: its expiry alone cannot tell, it came later than it was sent. */
+export const KEPT = 0x20;
+const OF_HEADER = TAGGED | STALE | KEPT;
 const MAX_UINT32 = 0xffffffff;
 
 export interface EntryHeader {
@@ -36,8 +38,8 @@ export interface EntryHeader {
   readonly loadMs: number;
   readonly writtenAt: number;
   readonly seq: number;
-  /** Whatever `freshUntil` is. */
-  readonly stale?: boolean;
+  /** `STALE` and `KEPT`, or neither. */
+  readonly life?: number;
   /** At most 255, each of at most 255 bytes. */
   readonly tags?: readonly string[] | undefined;
 }
@@ -47,7 +49,7 @@ export function writeEntry(payload: Payload, header: EntryHeader): Buffer {
   const entry = Buffer.allocUnsafe(HEADER_BYTES + tags.length + payload.bytes.length);
   entry[0] = VERSION;
   entry[1] = payload.codec;
-  entry[2] = payload.flags | (tags.length > 0 ? TAGGED : 0) | (header.stale ? STALE : 0);
+  entry[2] = payload.flags | (tags.length > 0 ? TAGGED : 0) | (header.life ?? 0);
   entry[3] = 0;
   writeIdentity(entry, STAMP_AT, header);
   entry.writeUInt32BE(Math.min(MAX_UINT32, Math.max(0, Math.round(header.loadMs))), LOAD_AT);
@@ -71,7 +73,7 @@ export function sealEntry(
     loadMs,
     seq: 0,
     // A copy of what is stale: fresh for nobody, not even for some milliseconds of another clock.
-    stale: ttlMs <= 0,
+    life: (ttlMs <= 0 ? STALE : 0) | (staleMs > 0 ? KEPT : 0),
     tags,
   });
   return [bytes, Math.max(1, Math.ceil(ttlMs + staleMs))];
@@ -103,6 +105,10 @@ export function identityOf(entry: { stamp: number; freshUntil: number }): Buffer
   const bytes = Buffer.allocUnsafe(LOAD_AT - STAMP_AT);
   writeIdentity(bytes, 0, entry);
   return bytes;
+}
+
+export function isKept(entry: Buffer): boolean {
+  return (entry[2]! & KEPT) !== 0;
 }
 
 /** The payload of a readable entry, not decoded. */

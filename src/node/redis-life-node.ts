@@ -1,5 +1,6 @@
 /** The life of entries on one Redis server. */
 import type { Deadlines } from './deadlines.ts';
+import { KEPT } from './entry.ts';
 import type { ExpireAnswer, LifeNode, TouchAnswer, TouchAsk } from './life-node.ts';
 import { EXPIRE, TOUCH } from './life-scripts.ts';
 import type { NodeClock } from './node-clock.ts';
@@ -39,7 +40,7 @@ export class RedisLifeNode implements LifeNode {
       (client) => {
         const freshUntil = Math.round(nodeClock.now() + ttlMs);
         const keepMs = Math.max(1, Math.ceil(ttlMs + staleMs));
-        const rest = [fence, since, freshUntil, keepMs, deadlines.next()];
+        const rest = [fence, since, freshUntil, keepMs, deadlines.next(), staleMs > 0 ? KEPT : 0];
         return runScript(client, TOUCH, [keys.fence, keys.value(key), ...rest]);
       },
       (reply) => (reply === REPLY.late ? undefined : touchAnswer(reply)),

@@ -1,6 +1,6 @@
 /** What the scripts answered, as the closed lists of the contract. */
 import type { ReadHost } from './batch.ts';
-import { payloadOf, readEntry } from './entry.ts';
+import { isKept, payloadOf, readEntry } from './entry.ts';
 import {
   ageOf,
   type CopyAnswer,
@@ -61,7 +61,7 @@ export class ReplyReader {
     const ttlMs = Math.max(0, stored.freshForMs);
     const life = {
       ttlMs,
-      staleMs: Math.max(0, leftMs - ttlMs),
+      staleMs: isKept(entry) ? Math.max(0, leftMs - ttlMs) : 0,
       loadMs: stored.loadMs,
       ageMs: ageOf(stored),
       tags: stored.tags,
