@@ -70,7 +70,7 @@ const MOST_AT_ONCE = 2;
 const SETTLE_MS = 20_000;
 const LOOK_MS = 20;
 /** With less, it is not memory that was looked at. A machine that has no time for it leaves it little. */
-const LEAST_MEMORY_SHARE = 0.1;
+const LEAST_MEMORY_SHARE = 0.05;
 const SHOWN = 3;
 
 /** What an outcome has broken, a line each. */
