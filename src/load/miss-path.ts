@@ -9,14 +9,13 @@ import { type Clock, within } from '../clock.ts';
 import { InvalidValueError, LoadTimeoutError, NodeUnavailableError } from '../errors.ts';
 import type { Memory, OwnWrite } from '../memory/memory.ts';
 import type { CacheCounters } from '../metrics/metrics.ts';
-import type { Budget, CacheNode, LeaseAnswer, Life, Payload, Stored } from '../node/node.ts';
-import { copyKey } from '../topology/mover.ts';
-import type { Snapshot } from '../topology/snapshot.ts';
+import type { LeaseAnswer, Life, Payload, Stored } from '../node/node.ts';
 import type { Topology } from '../topology/topology.ts';
 import type { Flight } from './flight.ts';
 import { inTime } from './in-time.ts';
 import { LeaseKeeper } from './lease-keeper.ts';
 import type { Expectation, LoadsElsewhere } from './loads-elsewhere.ts';
+import { budgetOf, leaseCounts, oldValueOf, passOn } from './previous-owner.ts';
 import type { Loaded } from './runner.ts';
 import { type LoadTuning, lifeOf } from './settings.ts';
 import { lookUp, type Sighting } from './sighting.ts';
@@ -83,7 +82,7 @@ export class MissPath {
           case 'leased':
             return await this.#loadLeased(flight, token);
           case 'busy': {
-            const old = await this.#oldValueMeanwhile(flight);
+            const old = await oldValueOf(flight);
             if (old !== undefined) return old.value;
             const unlessToldMs = flight.owner.announces ? TOLD_WITHIN_MS : waitMs;
             await this.#waitForOther(flight, elsewhere, {
@@ -140,7 +139,7 @@ export class MissPath {
   #lease(flight: Flight, token: string): Promise<LeaseAnswer> {
     const { owner, key, snapshot, seen } = flight;
     const { leaseMs } = this.#parts.tuning;
-    const budget = this.#budgetOf(flight);
+    const budget = budgetOf(flight);
     return owner.lease(key, { token, leaseMs, fence: snapshot.fence, seen, budget });
   }
 
@@ -177,12 +176,13 @@ export class MissPath {
     flight: Flight,
     token: string,
   ): Promise<{ kind: 'copied'; stored: Stored } | { kind: 'nothing' } | { kind: 'unknown' }> {
+    const elsewhere = this.#parts.elsewhere.expect(flight.key);
     try {
       for (let waitMs: number = WAIT_MS.first; ; waitMs = Math.min(waitMs * 1.5, WAIT_MS.longest)) {
         const { snapshot, key, hash } = flight;
         const previous = snapshot.previousOwner(hash);
         if (previous === undefined) return { kind: 'nothing' };
-        const found = await previous.copy(key, snapshot.fence, this.#budgetOf(flight));
+        const found = await previous.copy(key, snapshot.fence, budgetOf(flight));
         if (found.kind === 'stale' && (await this.#goesOn(flight))) continue;
         // Without its word, what is loaded now may be older than a delete that
         // the source has not seen yet: it is handed out and not stored.
@@ -197,18 +197,17 @@ export class MissPath {
           flight.stale ??= stored.freshForMs + flight.settings.staleMs > 0 ? stored : undefined;
         }
         if (found.leaseLeftMs === 0) return { kind: 'nothing' };
-        // It was being loaded when the ring changed, and will be stored there.
-        await this.#waitForOther(flight, Math.min(waitMs, found.leaseLeftMs + 1));
+        // It was being loaded when the ring changed, and will be stored there. Who loads it is
+        // not asked to tell: that is rare.
+        const unlessToldMs = Math.min(waitMs, found.leaseLeftMs + 1);
+        await this.#waitForOther(flight, elsewhere, { unlessToldMs });
       }
     } catch (error) {
       if (!(error instanceof NodeUnavailableError)) throw error;
       return { kind: 'unknown' };
+    } finally {
+      elsewhere.end();
     }
-  }
-
-  /** Who waits for another process's load does not wait for the node. */
-  #budgetOf({ decidedToWait, budget }: Flight): Budget | undefined {
-    return decidedToWait ? undefined : budget;
   }
 
   /** Takes up the ring that is in force now, if our lease counts there still. */
@@ -222,20 +221,6 @@ export class MissPath {
       return false;
     flight.snapshot = now;
     return true;
-  }
-
-  /** While another process copies or loads: the previous owner's value, uncopied. */
-  async #oldValueMeanwhile(flight: Flight): Promise<Stored | undefined> {
-    const previous = flight.snapshot.previousOwner(flight.hash);
-    if (previous === undefined || flight.decidedToWait) return undefined;
-    try {
-      const found = await previous.copy(flight.key, flight.snapshot.fence, flight.budget);
-      if (found.kind !== 'value' || found.stored.freshForMs <= 0) return undefined;
-      return flight.snapshot.believesPrevious(found.stored, flight.hash) ? found.stored : undefined;
-    } catch (error) {
-      if (!(error instanceof NodeUnavailableError)) throw error;
-      return undefined;
-    }
   }
 
   /** Stores under the lease, and remembers what was stored. A node that fails here costs the storing only. */
@@ -262,7 +247,8 @@ export class MissPath {
           this.remember(flight, value, { freshForMs, agedMs, bytes, ticket: own });
         }
         if (answer.kind === 'lost') counters.fencedFills++;
-        if (answer.kind === 'stored' && snapshot.owner(flight.hash) !== owner) this.#passOn(key);
+        if (answer.kind === 'stored' && snapshot.owner(flight.hash) !== owner)
+          passOn(key, topology);
         if (answer.kind === 'stored' || answer.kind === 'lost') return;
         if (answer.kind !== 'stale') break;
         // The ring has changed meanwhile. The lease counts if an entry of its age would: a node that
@@ -285,15 +271,6 @@ export class MissPath {
     flight.owner.dropLease(flight.key, token).catch(() => {});
   }
 
-  /** From the previous owner, where it was stored, to the present one: the mover may have passed by. */
-  #passOn(key: string): void {
-    const { snapshot } = this.#parts.topology;
-    const connected = this.#parts.topology.connecting(snapshot.owner(snapshot.ring.hash(key)));
-    Promise.resolve(connected)
-      .then(() => copyKey(key, snapshot))
-      .catch(() => {});
-  }
-
   async #work(flight: Flight): Promise<Loaded> {
     this.#endIfOver(flight);
     this.#parts.counters.misses++;
@@ -307,7 +284,7 @@ export class MissPath {
     if (flight.answered) return undefined;
     // A node that has just joined may be connected later here than elsewhere.
     const connecting = this.#parts.topology.connecting(flight.owner);
-    const old = await this.#oldValueMeanwhile(flight);
+    const old = await oldValueOf(flight);
     if (old !== undefined) return old.value;
     const sighting = connecting && (await this.#lookUpOnce(connecting, flight));
     if (sighting !== undefined) return this.obtain(flight, sighting);
@@ -405,17 +382,4 @@ export class MissPath {
   #endIfOver(flight: Flight): void {
     if (flight.cancelled) flight.signal.throwIfAborted();
   }
-}
-
-/**
- * Whether a lease at this node counts still: the node owns the key, or is the one that is asked
- * besides the owner, from where it will be copied.
- */
-function leaseCounts(
-  now: Snapshot,
-  node: CacheNode,
-  { leasedIn, hash }: { leasedIn: Pick<Stored, 'stamp'>; hash: number },
-): boolean {
-  if (now.owner(hash) === node) return now.believes(leasedIn, hash);
-  return now.previousOwner(hash) === node && now.believesPrevious(leasedIn, hash);
 }

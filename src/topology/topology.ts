@@ -351,7 +351,7 @@ export class Topology {
       // ones while the ring changes: the nodes before are asked for what they cannot say yet.
       const before = new Set(document.source?.map(({ id }) => id));
       const awaits = ({ id }: CacheNode): boolean => document.source === null || before.has(id);
-      await Promise.all([...this.#opening].map(([node, opened]) => awaits(node) && opened));
+      for (const [node, opened] of this.#opening) if (awaits(node)) await opened;
     } while (document !== this.#document && !this.#closed);
     if (this.#closed) return;
     const eras = document.history.map(({ since, members, takenBack }): RingEra => {
