@@ -116,6 +116,8 @@ export interface Arrival {
   readonly forMs: number;
   /** How long ago the node was asked, or the load began. */
   readonly agedMs: number;
+  /** Whether the node does not have it, so that it tells nothing of a delete. */
+  readonly notAtNode?: boolean;
   readonly bytes: number;
 }
 
@@ -204,7 +206,7 @@ export class Memory {
     this.#look();
     const lineage = this.#lineage(this.#source(from.node));
     const own = typeof from.ticket === 'object' ? from.ticket : undefined;
-    const mayBeUntold = own !== undefined || lineage.trustedUntil === undefined;
+    const mayBeUntold = own !== undefined || from.notAtNode || lineage.trustedUntil === undefined;
     const boundMs = mayBeUntold ? this.#maxStaleMs - from.agedMs : this.#ttlMs;
     const ttl = Math.floor(Math.min(from.forMs, this.#ttlMs, boundMs));
     // lru-cache takes 0 and NaN as "for ever".
