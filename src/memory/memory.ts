@@ -142,6 +142,7 @@ export class Memory {
   /** Who owned a key after each of the last changes of owners. */
   readonly #owners: ((key: string) => string)[] = [];
   #era = 0;
+  #floors: Readonly<Record<string, number>> = {};
   /** The time when it was last looked at. */
   #now: number;
   /** Reads left until the next look. */
@@ -280,8 +281,16 @@ export class Memory {
     this.#judgeTrust(this.#clock.now());
   }
 
-  /** Owners have changed: an entry stays only if its node owns it still. O(nodes). */
-  follow(ownerOf: (key: string) => string): void {
+  /**
+   * Owners have changed: an entry stays only if its node owns it still, and is believed still. O(nodes).
+   *
+   * @param floors For each node, a number that has risen when what it had before is not believed any more.
+   */
+  follow(ownerOf: (key: string) => string, floors: Readonly<Record<string, number>> = {}): void {
+    for (const [node, floor] of Object.entries(floors)) {
+      if (floor > (this.#floors[node] ?? 0)) this.#source(node).generation++;
+    }
+    this.#floors = floors;
     this.#era++;
     this.#owners.push(ownerOf);
     if (this.#owners.length > MAX_ERAS) this.#owners.shift();
