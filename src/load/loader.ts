@@ -19,7 +19,7 @@
  */
 import { type InvalidValueError, NodeUnavailableError } from '../errors.ts';
 import type { Memory } from '../memory/memory.ts';
-import type { Stored } from '../node/node.ts';
+import { ageOf, type Stored } from '../node/node.ts';
 import { Flight, type FlightControl, type Work } from './flight.ts';
 import { type MissParts, MissPath } from './miss-path.ts';
 import { type EntrySettings, isDueEarly } from './settings.ts';
@@ -167,7 +167,12 @@ export class Loader implements FlightControl {
     if (flight.settings.memory) {
       const { freshForMs, bytes } = stored;
       const agedMs = flight.owner.lastReadMs;
-      this.#storing.remember(flight, stored.value, { freshForMs, agedMs, bytes });
+      this.#storing.remember(flight, stored.value, {
+        freshForMs,
+        agedMs,
+        valueAgeMs: ageOf(stored),
+        bytes,
+      });
     }
     this.#leave(flight);
     flight.answer(stored.value);

@@ -8,7 +8,7 @@ import { randomUUID } from 'node:crypto';
 import { type Clock, pause, within } from '../clock.ts';
 import { InvalidValueError, LoadTimeoutError, NodeUnavailableError } from '../errors.ts';
 import type { CacheCounters } from '../metrics/metrics.ts';
-import type { Budget, LeaseAnswer, Payload, Stored } from '../node/node.ts';
+import { ageOf, type Budget, type LeaseAnswer, type Payload, type Stored } from '../node/node.ts';
 import type { Topology } from '../topology/topology.ts';
 import type { Flight } from './flight.ts';
 import { LeaseKeeper } from './lease-keeper.ts';
@@ -111,7 +111,8 @@ export class MissPath {
       if (flight.settings.memory) {
         const { freshForMs, bytes } = stored;
         const agedMs = this.#parts.clock.now() - flight.missedAt;
-        this.#storing.remember(flight, stored.value, { freshForMs, agedMs, bytes });
+        const valueAgeMs = ageOf(stored);
+        this.#storing.remember(flight, stored.value, { freshForMs, agedMs, valueAgeMs, bytes });
       }
       return true;
     }
@@ -257,6 +258,7 @@ export class MissPath {
         this.#storing.remember(flight, value, {
           freshForMs: ttlMs,
           agedMs,
+          valueAgeMs: 0,
           bytes,
           notAtNode: true,
         });

@@ -6,12 +6,12 @@ import type { Clock } from '../clock.ts';
 import { NodeUnavailableError } from '../errors.ts';
 import type { Arrival, Memory, OwnWrite } from '../memory/memory.ts';
 import type { CacheCounters } from '../metrics/metrics.ts';
-import type { CacheNode, Life, Payload, Stored } from '../node/node.ts';
+import type { Life, Payload } from '../node/node.ts';
 import { copyKey } from '../topology/mover.ts';
-import type { Snapshot } from '../topology/snapshot.ts';
 import type { Topology } from '../topology/topology.ts';
 import type { Flight } from './flight.ts';
 import { inTime } from './in-time.ts';
+import { leaseCounts } from './lease-keeper.ts';
 import type { LoadTuning } from './settings.ts';
 
 export interface StoringParts {
@@ -60,7 +60,8 @@ export class Storing {
           const agedMs = clock.now() - sentAt;
           const freshForMs = life.ttlMs - agedMs;
           const { length: bytes } = payload.bytes;
-          this.remember(flight, value, { freshForMs, agedMs, bytes, ticket: own });
+          const valueAgeMs = (life.ageMs ?? 0) + agedMs;
+          this.remember(flight, value, { freshForMs, agedMs, valueAgeMs, bytes, ticket: own });
         }
         if (answer.kind === 'lost') counters.fencedFills++;
         if (answer.kind === 'stored' && snapshot.owner(flight.hash) !== owner) this.#passOn(key);
@@ -99,7 +100,7 @@ export class Storing {
   remember(
     flight: Flight,
     value: unknown,
-    entry: Pick<Arrival, 'agedMs' | 'bytes' | 'notAtNode'> & {
+    entry: Pick<Arrival, 'agedMs' | 'valueAgeMs' | 'bytes' | 'notAtNode'> & {
       readonly freshForMs: number;
       readonly ticket?: OwnWrite;
     },
@@ -110,21 +111,9 @@ export class Storing {
       ticket: entry.ticket ?? flight.ticket,
       forMs: entry.freshForMs,
       agedMs: entry.agedMs,
+      valueAgeMs: entry.valueAgeMs,
       bytes: entry.bytes,
       notAtNode: entry.notAtNode === true,
     });
   }
-}
-
-/**
- * Whether a lease at this node counts still: the node owns the key, or is the one that is asked
- * besides the owner, from where it will be copied.
- */
-function leaseCounts(
-  now: Snapshot,
-  node: CacheNode,
-  { leasedIn, hash }: { leasedIn: Pick<Stored, 'stamp'>; hash: number },
-): boolean {
-  if (now.owner(hash) === node) return now.believes(leasedIn, hash);
-  return now.previousOwner(hash) === node && now.believesPrevious(leasedIn, hash);
 }

@@ -12,6 +12,7 @@ import type { NodeUnavailableError } from '../errors.ts';
 import type { LatencySummary, NodeCounters } from '../metrics/metrics.ts';
 import { type Fenced, UNKNOWN_EPOCH } from './fence.ts';
 import type { GuardNode } from './guard-node.ts';
+import type { LifeNode } from './life-node.ts';
 import type { LockNode } from './lock-node.ts';
 import type { ServerReport } from './report.ts';
 
@@ -30,6 +31,9 @@ export interface Life {
   readonly staleMs: number;
   /** How long the load took; 0 for a plain set. */
   readonly loadMs: number;
+  /** How long ago the value was stored elsewhere; absent when it is new. */
+  readonly ageMs?: number | undefined;
+  readonly tags?: readonly string[] | undefined;
 }
 
 /** An entry that was found on a node and could be decoded. */
@@ -42,8 +46,23 @@ export interface Stored {
   /** The same, as milliseconds from now; 0 or less when stale. */
   readonly freshForMs: number;
   readonly loadMs: number;
+  /** When it was stored, in the node's clock; a copy says when the value was. */
+  readonly writtenAt: number;
+  /** The node's sequence before the load began: what was changed by tag since then, changed it. */
+  readonly seq: number;
+  readonly tags: readonly string[] | undefined;
   /** Size of the payload as it was stored. */
   readonly bytes: number;
+}
+
+/** How long ago its value was stored, in milliseconds. */
+export function ageOf({
+  freshUntil,
+  freshForMs,
+  writtenAt,
+}: Pick<Stored, 'freshUntil' | 'freshForMs' | 'writtenAt'>): number {
+  // What is left of its freshness was reckoned with the node's clock.
+  return Math.max(0, freshUntil - freshForMs - writtenAt);
 }
 
 /** Takes the answers to batched reads. Exactly one of the two is called for each read, never within the call of `read`. Must not throw. */
@@ -209,6 +228,8 @@ export interface CacheNode {
   readonly locks: LockNode;
   /** What it keeps for other nodes. */
   readonly guard: GuardNode;
+  /** What changes how long its entries live. */
+  readonly life: LifeNode;
 
   /** Starts connecting; resolves when the first attempt succeeded or failed. Never rejects. */
   open(): Promise<void>;

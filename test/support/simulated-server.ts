@@ -9,6 +9,7 @@ import type { Clock } from '../../src/clock.ts';
 import { PayloadCodec } from '../../src/node/codec.ts';
 import { epochOf } from '../../src/node/fence.ts';
 import type { NoteAnswer, NoteAsk, Notes, NotesAnswer } from '../../src/node/guard-node.ts';
+import type { ExpireAnswer, TouchAnswer, TouchAsk } from '../../src/node/life-node.ts';
 import {
   type CopyAnswer,
   type Fenced,
@@ -32,6 +33,8 @@ interface Entry {
   readonly freshUntil: number;
   readonly keepUntil: number;
   readonly loadMs: number;
+  readonly writtenAt: number;
+  readonly tags: readonly string[] | undefined;
 }
 
 interface Sealed {
@@ -138,13 +141,16 @@ export class SimulatedServer {
   stored(key: string): Stored | undefined {
     const entry = this.#entry(key);
     if (entry === undefined) return undefined;
-    const { payload, stamp, freshUntil, loadMs } = entry;
+    const { payload, stamp, freshUntil, loadMs, writtenAt, tags } = entry;
     return {
       value: codec.decode(payload.codec, payload.flags, payload.bytes),
       stamp,
       freshUntil,
       freshForMs: freshUntil - this.clock.now(),
       loadMs,
+      writtenAt,
+      seq: 0,
+      tags,
       bytes: payload.bytes.length,
     };
   }
@@ -219,6 +225,29 @@ export class SimulatedServer {
     this.#values.delete(key);
   }
 
+  expire(key: string, fence: string): ExpireAnswer {
+    const fenced = this.fencedBy(fence);
+    if (fenced !== undefined) return fenced;
+    this.#leases.delete(key);
+    const entry = this.#entry(key);
+    const now = this.clock.now();
+    if (entry !== undefined && entry.freshUntil > now) {
+      const keepUntil = entry.keepUntil - (entry.freshUntil - now);
+      this.#values.set(key, { ...entry, freshUntil: now, keepUntil });
+    }
+    return { kind: 'expired' };
+  }
+
+  touch(key: string, { life, since, fence }: TouchAsk): TouchAnswer {
+    const fenced = this.fencedBy(fence);
+    if (fenced !== undefined) return fenced;
+    const entry = this.#entry(key);
+    if (entry === undefined || entry.stamp < since) return { kind: 'absent' };
+    const freshUntil = this.clock.now() + life.ttlMs;
+    this.#values.set(key, { ...entry, freshUntil, keepUntil: freshUntil + life.staleMs });
+    return { kind: 'touched' };
+  }
+
   note(node: string, { keys, mark, fence }: NoteAsk): NoteAnswer {
     const fenced = this.fencedBy(fence);
     if (fenced !== undefined) return fenced;
@@ -248,7 +277,8 @@ export class SimulatedServer {
     if (entry === undefined || stored === undefined) return { kind: 'none', leaseLeftMs };
     const ttlMs = Math.max(0, stored.freshForMs);
     const staleMs = entry.keepUntil - this.clock.now() - ttlMs;
-    const life = { ttlMs, staleMs, loadMs: entry.loadMs };
+    const { loadMs, tags, writtenAt } = entry;
+    const life = { ttlMs, staleMs, loadMs, ageMs: this.clock.now() - writtenAt, tags };
     return { kind: 'value', stored, payload: entry.payload, life, leaseLeftMs };
   }
 
@@ -300,13 +330,15 @@ export class SimulatedServer {
 
   #store(key: string, { payload, life, epoch }: Sealed): void {
     const now = this.clock.now();
-    const { ttlMs, staleMs, loadMs } = life;
+    const { ttlMs, staleMs, loadMs, ageMs = 0, tags } = life;
     this.#values.set(key, {
       payload,
       stamp: epoch,
       freshUntil: now + ttlMs,
       keepUntil: now + ttlMs + staleMs,
       loadMs,
+      writtenAt: now - ageMs,
+      tags,
     });
   }
 
