@@ -81,6 +81,12 @@ test('without memory nothing is told of values', async () => {
   expect(said).toEqual(['tracked', 'news']);
 });
 
+test('a document that is announced is told as the epoch is', async () => {
+  await open();
+  await redis('SET', keys.announced, 'document');
+  await eventually(() => expect(said).toEqual(['tracked', 'news']));
+});
+
 test('a flush is told, and that the epoch may be gone', async () => {
   await open();
   await redis('FLUSHALL');
