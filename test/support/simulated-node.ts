@@ -74,7 +74,7 @@ export class SimulatedNode implements CacheNode {
   closed = false;
   /** How long the read took whose answer is being told. */
   lastReadMs = 0;
-  readonly announces = false;
+  announces = false;
 
   constructor(server: SimulatedServer, options: SimulatedNodeOptions) {
     this.id = server.id;
