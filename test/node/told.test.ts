@@ -142,6 +142,19 @@ describe('what a node keeps for another one', () => {
     expect(said.filter((one) => one.startsWith('taken off'))).toEqual([]);
   });
 
+  test('is taken off where nobody may publish, too', async () => {
+    await redis('ACL', 'SETUSER', 'mute', 'reset', 'on', '>pw', '~*', '&*', '+@all', '-publish');
+    try {
+      const url = nodes[0]!.url.replace('//', '//mute:pw@');
+      const { node } = await start({ id: 'n', url }, { namespace: 'tenant:ü' });
+      await node.guard.note('n4', { ...ask, keys: ['k'] });
+      await node.guard.takeOff('n4', new Map([['k', 'm1']]), FENCE);
+      expect(await redis('EXISTS', keys.missed('n4'))).toBe(':0\r\n');
+    } finally {
+      await redis('ACL', 'DELUSER', 'mute');
+    }
+  });
+
   test.each(['', 'nonsense', `n ${FENCE} [not JSON`, `n ${FENCE} [1]`])(
     'is nothing when somebody publishes %j',
     async (text) => {
