@@ -18,7 +18,6 @@
  */
 import { type Clock, pause, type Timer } from '../clock.ts';
 import { NodeUnavailableError } from '../errors.ts';
-import { epochOf } from '../node/fence.ts';
 import { type Notes, OVERFLOW } from '../node/guard-node.ts';
 import type { CacheNode, MissedKeys } from '../node/node.ts';
 import { parseDocument, type TopologyDocument } from './document.ts';
@@ -254,7 +253,6 @@ export class MissedDeletes {
    */
   notedFor(id: string): void {
     if (this.#soon.has(id) || this.#ended || this.relays.awaits(id)) return;
-    if (this.#host.node(id)?.state().state !== 'up') return;
     const idle = this.#idle.get(id) ?? 0;
     const upToMs = PAUSE_MS.least * 2 ** Math.max(0, idle - OWN_ECHOES);
     const look = (): void => {
@@ -274,8 +272,8 @@ export class MissedDeletes {
   /**
    * Resolves to whether there was anything to do.
    *
-   * Taken off only when the node was not ahead of this process, as it is as soon
-   * as anything was copied from it under a topology that is not known here:
+   * Taken off only when the node knows no newer topology than this process: it
+   * does as soon as anything was copied from it under that.
    *
    *     C: knows the next ring … copies the old value from the node to its new owner
    *     B: does not … removes at the node alone
@@ -291,7 +289,7 @@ export class MissedDeletes {
       await node.removeAll(keys);
       await this.#removedAt(id, keys, snapshot);
       const { fence } = await node.greet();
-      if (fence === snapshot.fence || (fence !== undefined && epochOf(fence) < snapshot.epoch)) {
+      if (fence === snapshot.fence) {
         await takeOff(id, lists, snapshot.fence);
         return true;
       }

@@ -94,11 +94,14 @@ test('a flush is told, and that the epoch may be gone', async () => {
   await eventually(() => expect(said).toEqual(['tracked', 'flushed', 'news']));
 });
 
-test('what is published of a load is told with its key', async () => {
-  await open();
-  await redis('PUBLISH', keys.loads, keys.lease('a key'));
-  await eventually(() => expect(said).toEqual(['tracked', 'over a key']));
-});
+test.each(['a key', `n ${FENCE} [["k","m"]]`])(
+  'what is published of a load is told with its key: %j',
+  async (key) => {
+    await open();
+    await redis('PUBLISH', keys.loads, keys.lease(key));
+    await eventually(() => expect(said).toEqual(['tracked', `over ${key}`]));
+  },
+);
 
 describe('what a node keeps for another one', () => {
   const ask = { mark: 'm1', keepMs: 60_000, fence: FENCE };
@@ -129,6 +132,7 @@ describe('what a node keeps for another one', () => {
     await settled();
     const taken = said.filter((one) => one.startsWith('taken off'));
     expect(taken).toEqual([`taken off n2 ${FENCE} [["once","m1"]]`]);
+    expect(said.filter((one) => one.startsWith('over'))).toEqual([]);
   });
 
   test('is not told to be removed when it was so much that only that is known', async () => {

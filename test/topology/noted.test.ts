@@ -42,12 +42,14 @@ describe('who is told of a note', () => {
   test('removes what is noted a moment later, once, and takes it off', async () => {
     const { fleet, other, key } = await noted();
     const { sent } = other.node('a');
+    const asked = other.node('b').sent.length;
     for (let i = 0; i < 5; i++) other.topology.missed.notedFor('a');
     expect(lives(fleet, key)).toBe(true);
     await fleet.clock.advance(10);
     expect(lives(fleet, key)).toBe(false);
     expect(fleet.server('b').notes.get('a')?.size).toBe(0);
     expect(sent.filter((what) => what === `remove ${key}`)).toHaveLength(1);
+    expect(other.node('b').sent.slice(asked)).toEqual(['notes for a', 'take off for a']);
   });
 
   test('does nothing when it cannot reach the node', async () => {
