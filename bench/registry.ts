@@ -1,5 +1,6 @@
 /** Every benchmark there is, in the order in which all of them are run. */
 
+import { behaviour } from './behaviour.ts';
 import type { Bench } from './bench.ts';
 import { locks } from './locks.ts';
 import { memoryHit } from './memory-hit.ts';
@@ -8,4 +9,12 @@ import { rebalance } from './rebalance.ts';
 import { ringLookup } from './ring-lookup.ts';
 import { stampede } from './stampede.ts';
 
-export const benches: readonly Bench[] = [ringLookup, memoryHit, reads, stampede, locks, rebalance];
+export const benches: readonly Bench[] = [
+  ringLookup,
+  memoryHit,
+  reads,
+  stampede,
+  locks,
+  rebalance,
+  behaviour,
+];

@@ -7,6 +7,8 @@ export interface CacheEvents {
   'node:down': [{ node: string }];
   /** Something at a node that a person should look at: a wrong password, a missing permission, foreign data. */
   'node:trouble': [{ node: string; error: Error }];
+  /** A node does not tell what other processes change (its version, its ACL, a proxy): memory holds each of its values for `memory.maxStale` at most. */
+  'node:untracked': [{ node: string; error: Error }];
   /** Another ring is in force in this process, by a change made here. */
   'topology:changed': [{ epoch: number; state: 'stable' | 'joint'; nodes: string[] }];
   /** The same, by a document found at a node: the change was made by another process. */

@@ -1,8 +1,10 @@
 // Goal: no benchmark rots unseen. Method: each runs in its small form, as a person would start it.
 
 import { execFile } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { promisify } from 'node:util';
 import { describe, expect, test } from 'vitest';
+import { scenarios } from '../bench/behaviour.ts';
 import { quantile, Timing } from '../bench/bench.ts';
 import { seededRandom, seededZipf, shuffled } from '../bench/random.ts';
 import { benches } from '../bench/registry.ts';
@@ -40,6 +42,11 @@ describe('every benchmark runs small', () => {
   test('and is named once', () => {
     expect(new Set(benches.map(({ name }) => name)).size).toBe(benches.length);
   });
+});
+
+test.each(scenarios)('what is compared as $id is a test of ours, too', ({ test: ours }) => {
+  const text = readFileSync(new URL(`../${ours.file}`, import.meta.url), 'utf8');
+  expect(text).toContain(ours.name);
 });
 
 describe('the command line', () => {

@@ -3,6 +3,7 @@ import type { Clock } from '../clock.ts';
 import { Emitter } from '../emitter.ts';
 import type { CacheEvents } from '../events.ts';
 import { Loader } from '../load/loader.ts';
+import { LoadsElsewhere } from '../load/loads-elsewhere.ts';
 import { Reads } from '../load/reads.ts';
 import { LoadRunner } from '../load/runner.ts';
 import { Writes } from '../load/writes.ts';
@@ -16,6 +17,7 @@ import type { ResolvedOptions } from '../options.ts';
 import { TopologyChanger } from '../topology/change.ts';
 import { Topology, type TopologyParts } from '../topology/topology.ts';
 import { joinLocks, type LockRooms } from './lock-rooms.ts';
+import { joinPush } from './push-rooms.ts';
 
 export interface Rooms {
   readonly options: ResolvedOptions;
@@ -41,7 +43,7 @@ export async function joinRooms(
 ): Promise<Rooms> {
   const events = new Emitter<CacheEvents>();
   const counters = new CacheCounters();
-  const memory = new Memory(options.memory);
+  const memory = new Memory(options.memory, clock);
   const listener: NodeListener = {
     state(node, { state }) {
       // What was changed there while it was away is not known: look again.
@@ -56,10 +58,11 @@ export async function joinRooms(
       events.emit('invalidation:confirmed', { key, node });
     },
   };
-  const seat: TopologyParts['seat'] = (place, host) => {
-    const { namespace, node: tuning, breaker } = options;
-    return new RedisNode(place, { clock, codec, host, namespace, listener, tuning, breaker });
-  };
+  const elsewhere = new LoadsElsewhere();
+  const watch = joinPush(options.memory, { memory, elsewhere, events, topology: () => topology });
+  const { namespace, node: tuning, breaker } = options;
+  const forNodes = { clock, codec, namespace, listener, tuning, breaker, watch };
+  const seat: TopologyParts['seat'] = (place, host) => new RedisNode(place, { ...forNodes, host });
   const swapped: TopologyParts['swapped'] = (snapshot, adopted) => {
     locks.follow();
     changer.follow();
@@ -74,7 +77,7 @@ export async function joinRooms(
   const parts = { clock, ring, control, seat, swapped };
   const topology = await Topology.create(options.seats, parts);
   const encode = (value: unknown) => codec.encode(value);
-  const shared = { clock, topology, memory, counters, encode, tuning: options.load };
+  const shared = { clock, topology, memory, counters, encode, elsewhere, tuning: options.load };
   const loading = joinLoading(shared, options, events);
   const { writes } = loading;
   const locks = joinLocks({

@@ -158,7 +158,11 @@ export class Loader implements FlightControl {
   }
 
   #finishWith(flight: Flight, stored: Stored): void {
-    if (flight.settings.memory) this.#misses.remember(flight, stored.value, stored);
+    if (flight.settings.memory) {
+      const { freshForMs, bytes } = stored;
+      const agedMs = flight.owner.lastReadMs;
+      this.#misses.remember(flight, stored.value, { freshForMs, agedMs, bytes });
+    }
     this.#leave(flight);
     flight.answer(stored.value);
     flight.decided();

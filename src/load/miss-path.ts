@@ -5,9 +5,9 @@
  * It knows what is to be done for one flight, and nothing of the others.
  */
 import { randomUUID } from 'node:crypto';
-import { type Clock, pause, within } from '../clock.ts';
+import { type Clock, within } from '../clock.ts';
 import { InvalidValueError, LoadTimeoutError, NodeUnavailableError } from '../errors.ts';
-import type { Memory } from '../memory/memory.ts';
+import type { Memory, OwnWrite } from '../memory/memory.ts';
 import type { CacheCounters } from '../metrics/metrics.ts';
 import type { CacheNode, LeaseAnswer, Life, Payload, Stored } from '../node/node.ts';
 import { copyKey } from '../topology/mover.ts';
@@ -16,6 +16,7 @@ import type { Topology } from '../topology/topology.ts';
 import type { Flight } from './flight.ts';
 import { inTime } from './in-time.ts';
 import { LeaseKeeper } from './lease-keeper.ts';
+import type { Expectation, LoadsElsewhere } from './loads-elsewhere.ts';
 import type { Loaded } from './runner.ts';
 import { type LoadTuning, lifeOf } from './settings.ts';
 import { lookUp, type Sighting } from './sighting.ts';
@@ -26,6 +27,7 @@ export interface MissParts {
   readonly memory: Memory;
   readonly counters: CacheCounters;
   readonly tuning: LoadTuning;
+  readonly elsewhere: LoadsElsewhere;
   readonly encode: (value: unknown) => Payload;
   /** A loaded value was handed out and not stored, because it cannot be. Must not throw. */
   readonly valueRefused: (key: string, error: InvalidValueError) => void;
@@ -42,8 +44,10 @@ interface Filling {
 
 /** How often an operation takes up a new snapshot before it goes on without the node. */
 const SETTLE_ROUNDS = 3;
-/** First and longest pause before a process asks again for another one's load. */
+/** First and longest pause before a process asks again for another one's load, where no node tells when it is over. */
 const WAIT_MS = { first: 4, longest: 20 } as const;
+/** Where one does, in case it could not. */
+const TOLD_WITHIN_MS = 1_000;
 
 export class MissPath {
   readonly #parts: MissParts;
@@ -58,6 +62,7 @@ export class MissPath {
     let rounds = 0;
     let waitMs: number = WAIT_MS.first;
     const token = randomUUID();
+    const elsewhere = this.#parts.elsewhere.expect(flight.key);
     try {
       for (;;) {
         this.#endIfOver(flight);
@@ -80,7 +85,10 @@ export class MissPath {
           case 'busy': {
             const old = await this.#oldValueMeanwhile(flight);
             if (old !== undefined) return old.value;
-            await this.#waitForOther(flight, Math.min(waitMs, answer.remainingMs + 1));
+            const unlessToldMs = flight.owner.announces ? TOLD_WITHIN_MS : waitMs;
+            await this.#waitForOther(flight, elsewhere, {
+              unlessToldMs: Math.min(unlessToldMs, answer.remainingMs + 1),
+            });
             waitMs = Math.min(waitMs * 1.5, WAIT_MS.longest);
             break;
           }
@@ -95,7 +103,9 @@ export class MissPath {
     } catch (error) {
       // Once the loader has run, an error is its own, whatever its class.
       if (flight.loading || !(error instanceof NodeUnavailableError)) throw error;
-      return this.loadAlone(flight);
+      return await this.loadAlone(flight);
+    } finally {
+      elsewhere.end();
     }
   }
 
@@ -108,7 +118,11 @@ export class MissPath {
     if (stored.freshForMs > 0) {
       if (flight.decidedToWait) counters.awaited++;
       else counters.nodeHits++;
-      if (flight.settings.memory) this.remember(flight, stored.value, stored);
+      if (flight.settings.memory) {
+        const { freshForMs, bytes } = stored;
+        const agedMs = this.#parts.clock.now() - flight.missedAt;
+        this.remember(flight, stored.value, { freshForMs, agedMs, bytes });
+      }
       return true;
     }
     if (stored.freshForMs + flight.settings.staleMs <= 0) return false;
@@ -219,13 +233,14 @@ export class MissPath {
 
   /** Stores under the lease, and remembers what was stored. A node that fails here costs the storing only. */
   async #fill(flight: Flight, entry: Filling): Promise<void> {
-    const { clock, counters, topology, tuning } = this.#parts;
+    const { clock, counters, memory, topology, tuning } = this.#parts;
     const { token, payload, life, value } = entry;
     const leasedIn = { stamp: flight.snapshot.epoch };
     for (let round = 0; round < SETTLE_ROUNDS; round++) {
       const { snapshot, owner, key, budget } = flight;
       const { fence, epoch } = snapshot;
       const sentAt = clock.now();
+      const own = memory.writes(key);
       try {
         const answer = await owner.fill(key, { token, payload, life, fence, epoch, budget });
         if (
@@ -234,8 +249,10 @@ export class MissPath {
           snapshot.owner(flight.hash) === owner
         ) {
           // Its life began when it was sent.
-          const freshForMs = life.ttlMs - (clock.now() - sentAt);
-          this.remember(flight, value, { freshForMs, bytes: payload.bytes.length });
+          const agedMs = clock.now() - sentAt;
+          const freshForMs = life.ttlMs - agedMs;
+          const { length: bytes } = payload.bytes;
+          this.remember(flight, value, { freshForMs, agedMs, bytes, ticket: own });
         }
         if (answer.kind === 'lost') counters.fencedFills++;
         if (answer.kind === 'stored' && snapshot.owner(flight.hash) !== owner) this.#passOn(key);
@@ -250,6 +267,8 @@ export class MissPath {
       } catch (error) {
         if (!(error instanceof NodeUnavailableError)) throw error;
         break;
+      } finally {
+        memory.wrote(own);
       }
       const now = topology.snapshot;
       if (!leaseCounts(now, owner, { leasedIn, hash: flight.hash })) break;
@@ -285,21 +304,26 @@ export class MissPath {
       const payload = this.#encode(flight.key, value);
       const { ttlMs } = lifeOf(flight.settings, value, loaded);
       if (payload !== undefined) {
-        this.remember(flight, value, { freshForMs: ttlMs, bytes: payload.bytes.length });
+        const agedMs = loaded.loadMs;
+        this.remember(flight, value, { freshForMs: ttlMs, agedMs, bytes: payload.bytes.length });
       }
     }
     return value;
   }
 
   /** The one door through which a process waits for another one's load. */
-  async #waitForOther(flight: Flight, waitMs: number): Promise<void> {
+  async #waitForOther(
+    flight: Flight,
+    elsewhere: Expectation,
+    { unlessToldMs }: { unlessToldMs: number },
+  ): Promise<void> {
     const { clock, tuning } = this.#parts;
     flight.decidedToWait = true;
     flight.decided();
-    if (clock.now() - flight.missedAt > tuning.timeoutMs) {
-      throw new LoadTimeoutError(flight.key, tuning.timeoutMs);
-    }
-    await pause(clock, waitMs * (0.75 + Math.random() / 2), flight.signal);
+    const leftMs = tuning.timeoutMs - (clock.now() - flight.missedAt);
+    if (leftMs < 0) throw new LoadTimeoutError(flight.key, tuning.timeoutMs);
+    const waitMs = Math.min(unlessToldMs * (0.75 + Math.random() / 2), leftMs + 1);
+    await elsewhere.wait(clock, waitMs, flight.signal);
     flight.signal.throwIfAborted();
   }
 
@@ -337,12 +361,18 @@ export class MissPath {
     }
   }
 
-  remember(flight: Flight, value: unknown, entry: { freshForMs: number; bytes: number }): void {
+  /** @param entry.agedMs How long ago the node was asked, or the load began. */
+  remember(
+    flight: Flight,
+    value: unknown,
+    entry: { freshForMs: number; agedMs: number; bytes: number; ticket?: OwnWrite },
+  ): void {
     this.#parts.memory.put(flight.key, value, {
       node: flight.owner.id,
       hash: flight.hash,
-      ticket: flight.ticket,
+      ticket: entry.ticket ?? flight.ticket,
       forMs: entry.freshForMs,
+      agedMs: entry.agedMs,
       bytes: entry.bytes,
     });
   }

@@ -165,9 +165,9 @@ export class Reads {
   }
 
   #remember({ key, hash, ticket, snapshot }: Question, stored: Stored): void {
-    const node = snapshot.owner(hash).id;
+    const { id: node, lastReadMs: agedMs } = snapshot.owner(hash);
     const { freshForMs: forMs, bytes } = stored;
-    this.#parts.memory.put(key, stored.value, { node, hash, ticket, forMs, bytes });
+    this.#parts.memory.put(key, stored.value, { node, hash, ticket, forMs, agedMs, bytes });
   }
 }
 

@@ -71,8 +71,9 @@ export class Writes {
     this.#forget(key);
     const { snapshot } = topology;
     const hash = snapshot.ring.hash(key);
-    const ticket = memory.ticket(hash);
+    const own = memory.writes(key);
     const outcome = await this.#apply(key, { kind: 'write', payload, life });
+    memory.wrote(own);
     if (outcome === 'refused') return false;
     if (outcome !== 'done') {
       // Not stored by a second try: a set or delete that was called after this
@@ -82,8 +83,8 @@ export class Writes {
     }
     const node = topology.snapshot.owner(hash).id;
     const bytes = payload.bytes.length;
-    const forMs = life.ttlMs - (clock.now() - startedAt);
-    const arrival = { node, hash, ticket, forMs, bytes };
+    const agedMs = clock.now() - startedAt;
+    const arrival = { node, hash, ticket: own, forMs: life.ttlMs - agedMs, agedMs, bytes };
     // A read that the node answered before this write may have put the older
     // value into memory meanwhile.
     if (!(settings.memory && memory.put(key, value, arrival))) this.#forget(key);

@@ -154,12 +154,8 @@ export class AdmissionProcedure {
     what = 'its admission',
   ): Promise<T> {
     const { clock, connection } = this.#host;
-    let work: Promise<T> | undefined;
-    connection.send((client) => {
-      work = send(client);
-    });
     try {
-      return await within(work as unknown as Promise<T>, budgetMs, {
+      return await within(connection.send(send), budgetMs, {
         clock,
         late: () => this.#late(what, budgetMs),
       });
@@ -213,7 +209,7 @@ export function dropOrphans(client: Client, keys: NodeKeys, orphans: string[]): 
   const drops = orphans.map((orphan) => {
     const [kind = '', token = ''] = orphan.split(' ', 2);
     const key = orphan.slice(kind.length + token.length + 2);
-    if (kind === 'lease') return runScript(client, DROP, [keys.lease(key), token]);
+    if (kind === 'lease') return runScript(client, DROP, [keys.lease(key), token, keys.loads]);
     return runScript(client, RELEASE, releaseOperands(keys, key, { token, waiter: '', keepMs: 0 }));
   });
   return Promise.all(drops);

@@ -24,8 +24,8 @@ export interface ConnectionListener {
   lost(): void;
   /** Why it is lost, or cannot be made. @param tell As in `Verdict`. */
   trouble(error: NodeUnavailableError, tell: boolean): void;
-  /** Something was published on a channel that this connection subscribed to. */
-  message?(channel: string, text: string): void;
+  /** Something was published on a channel that this connection subscribed to: bytes, or a list of keys; null: all keys. */
+  message?(channel: string, message: Buffer | Buffer[] | null): void;
 }
 
 const noop = (): void => undefined;
@@ -122,7 +122,10 @@ export class Connection {
       ...(listener.message === undefined ? {} : { protocol: 2 }),
     };
     this.#client = newClient(wanted);
-    if (listener.message !== undefined) this.#client.on('message', listener.message);
+    // The other event would make a text of a list of keys.
+    this.#client.on('messageBuffer', (channel: Buffer, message: Buffer | Buffer[] | null) => {
+      listener.message?.(channel.toString(), message);
+    });
     this.#watch = this.#newWatch(Math.max(MIN_SILENCE_MS, 3 * tuning.timeoutMs));
     this.#client.on('connect', () => {
       this.#refused = false;
@@ -169,16 +172,16 @@ export class Connection {
   }
 
   /** Runs `write` so that all it sends leaves in one piece. */
-  send(write: (client: Client) => void): void {
+  send<T>(write: (client: Client) => T): T {
     // Undefined before the first attempt, whatever the type says.
     const stream = this.#client.stream as Socket | undefined;
     stream?.cork();
     try {
-      write(this.#client);
+      return write(this.#client);
     } finally {
       stream?.uncork();
+      if (this.ready) this.#watch.start();
     }
-    if (this.ready) this.#watch.start();
   }
 
   /** Gives this connection up; another one is made by itself. */

@@ -7,6 +7,8 @@ export interface NodeKeys {
   readonly run: string;
   value(key: string): string;
   lease(key: string): string;
+  /** The channel where those who wait for a load are told that it is over: the name of its lease. */
+  readonly loads: string;
   /** What `node` missed, as this one keeps it for it. */
   missed(node: string): string;
   /** Whether this node grants locks. */
@@ -32,6 +34,7 @@ export function keysOf(namespace: string): NodeKeys {
     run: `${namespace}:r`,
     value: (key) => valuePrefix + key,
     lease: (key) => leasePrefix + key,
+    loads: `${namespace}:w`,
     missed: (node) => missedPrefix + node,
     gate: `${locks}g`,
     lock: (name) => `${locks}l:${name}`,

@@ -181,6 +181,8 @@ export type NodeStats = Readonly<Omit<NodeCounters, 'latency'>> & {
   readonly inFlight: number;
   /** Deletes that wait to be confirmed. */
   readonly unconfirmed: number;
+  /** Whether it tells this process what others change. */
+  readonly tracked: boolean;
 };
 
 /** What a node reports by itself. Listeners must not throw. */
@@ -208,6 +210,9 @@ export interface CacheNode {
   /** Starts connecting; resolves when the first attempt succeeded or failed. Never rejects. */
   open(): Promise<void>;
 
+  /** Resolves when the first attempt to be told by it what others change succeeded or failed. Never rejects. */
+  listening(): Promise<void>;
+
   /** How long the batch of reads took whose answers are being told: for a reader, within `found`. */
   readonly lastReadMs: number;
   /** Reads in the next batch to this node. Hot path: no promise, no closure. */
@@ -219,6 +224,8 @@ export interface CacheNode {
   lease(key: string, ask: LeaseAsk): Promise<LeaseAnswer>;
   /** Lengthens a lease that is still ours; resolves to whether it was. */
   extendLease(key: string, ask: { token: string; leaseMs: number }): Promise<boolean>;
+  /** Whether it tells when the load under a lease is over that was found `busy`. */
+  readonly announces: boolean;
   /** Ends a lease that is still ours, storing nothing. */
   dropLease(key: string, token: string): Promise<void>;
   /** Stores if `token` still holds the lease, and ends the lease. */

@@ -11,7 +11,8 @@ import type { Clock } from '../clock.ts';
 import type { NodeUnavailableError } from '../errors.ts';
 import { NodeCounters } from '../metrics/metrics.ts';
 import type { Place } from './address.ts';
-import { dropOrphans, greetingOf, orphanOf, removeKeys } from './admission.ts';
+import { greetingOf, orphanOf, removeKeys } from './admission.ts';
+import { type BacklogHost, orphansOf, removalsOf } from './backlog.ts';
 import { EpochMemo, type ReadHost } from './batch.ts';
 import type { PayloadCodec } from './codec.ts';
 import { identityOf, sealEntry } from './entry.ts';
@@ -38,11 +39,11 @@ import type {
 import { NodeClock } from './node-clock.ts';
 import { keysOf, type NodeKeys } from './node-keys.ts';
 import { Outbox } from './outbox.ts';
-import { PushChannel } from './push.ts';
+import { PushChannel, type PushWatch } from './push.ts';
 import { runScript } from './question.ts';
 import { RedisGuardNode } from './redis-guard-node.ts';
 import { RedisLockNode } from './redis-lock-node.ts';
-import { inPieces, Removals } from './removals.ts';
+import { inPieces, type Removals } from './removals.ts';
 import { ReplyReader } from './replies.ts';
 import { askReport, readReport, type ServerReport } from './report.ts';
 import {
@@ -73,6 +74,8 @@ export interface NodeParts {
   readonly listener: NodeListener;
   readonly tuning?: NodeTuning;
   readonly breaker?: BreakerTuning;
+  /** Who is told what the node tells by itself. */
+  readonly watch?: PushWatch;
 }
 
 export class RedisNode implements CacheNode {
@@ -100,8 +103,9 @@ export class RedisNode implements CacheNode {
     this.#clock = clock;
     this.#keys = keysOf(parts.namespace);
     this.#nodeClock = new NodeClock(clock);
-    this.#removals = this.#newRemovals(clock, listener);
-    this.#orphans = this.#newOrphans(clock);
+    const backlog = this.#backlogHost(parts);
+    this.#removals = removalsOf(backlog);
+    this.#orphans = orphansOf(backlog);
     this.#standing = new Standing(place, {
       clock,
       tuning,
@@ -137,7 +141,7 @@ export class RedisNode implements CacheNode {
       standing: this.#standing,
     });
     this.#actMs = tuning.timeoutMs + CLOCK_MARGIN_MS;
-    this.#push = new PushChannel(place, { clock, tuning });
+    this.#push = new PushChannel(place, { clock, tuning, keys: this.#keys, watch: parts.watch });
     this.locks = new RedisLockNode({
       keys: this.#keys,
       outbox: this.#outbox,
@@ -148,31 +152,16 @@ export class RedisNode implements CacheNode {
     });
   }
 
-  #newRemovals(clock: Clock, listener: NodeListener): Removals {
-    return new Removals({
+  #backlogHost({ clock, listener }: NodeParts): BacklogHost {
+    return {
+      id: this.id,
       clock,
+      keys: this.#keys,
+      listener,
       usable: () => this.#standing.breaker.closed,
-      remove: (keys) => this.#outbox.ask((client) => removeKeys(client, this.#keys, keys), Boolean),
-      confirmed: (key) => listener.confirmed(this.id, key),
-      overflowed: (limit) => {
-        const what = `more than ${limit} deletes wait for node ${this.id}; the oldest were given up`;
-        this.#standing.tell(new Error(what));
-      },
-    });
-  }
-
-  // A lease is granted though its asker has gone: the node stood still with the
-  // request in its socket, and acts on it when it goes on. Nobody loads under
-  // it, and all who ask are told to wait until it runs out.
-  #newOrphans(clock: Clock): Removals {
-    return new Removals({
-      clock,
-      usable: () => this.#standing.breaker.closed,
-      remove: (orphans) =>
-        this.#outbox.ask((client) => dropOrphans(client, this.#keys, orphans), Boolean),
-      confirmed: () => undefined,
-      overflowed: () => undefined,
-    });
+      ask: (send) => this.#outbox.ask(send, Boolean),
+      tell: (error) => this.#standing.tell(error),
+    };
   }
 
   state(): NodeState {
@@ -190,6 +179,7 @@ export class RedisNode implements CacheNode {
       latency: latency.summary(),
       inFlight: this.#outbox.inFlight,
       unconfirmed: this.#removals.count,
+      tracked: this.#push.tracked,
     };
   }
 
@@ -204,7 +194,12 @@ export class RedisNode implements CacheNode {
   }
 
   open(): Promise<void> {
+    void this.#push.open();
     return this.#standing.open();
+  }
+
+  listening(): Promise<void> {
+    return this.#push.open();
   }
 
   readmit(): Promise<void> {
@@ -222,6 +217,10 @@ export class RedisNode implements CacheNode {
     this.#orphans.end();
     this.#outbox.abort(this.#standing.connection.failures.plain('closed'));
     await Promise.all([this.#standing.connection.close(), this.#push.close()]);
+  }
+
+  get announces(): boolean {
+    return this.#push.stands(this.#keys.loads);
   }
 
   get lastReadMs(): number {
@@ -271,19 +270,15 @@ export class RedisNode implements CacheNode {
 
   dropLease(key: string, token: string): Promise<void> {
     return this.#outbox.script(
-      { script: DROP, operands: [this.#keys.lease(key), token] },
+      { script: DROP, operands: [this.#keys.lease(key), token, this.#keys.loads] },
       () => undefined,
     );
   }
 
   fill(key: string, entry: Parameters<CacheNode['fill']>[1]): Promise<FillAnswer> {
     const keys = [this.#keys.fence, this.#keys.value(key), this.#keys.lease(key)];
-    const operands = [
-      ...keys,
-      entry.fence,
-      entry.token,
-      ...sealEntry(entry, this.#nodeClock.now()),
-    ];
+    const sealed = sealEntry(entry, this.#nodeClock.now());
+    const operands = [...keys, entry.fence, entry.token, ...sealed, this.#keys.loads];
     return this.#outbox.script({ script: FILL, operands, budget: entry.budget }, (reply) =>
       this.#replies.fill(reply),
     );
@@ -298,7 +293,7 @@ export class RedisNode implements CacheNode {
       (client) => {
         this.#counters.scripts += 1;
         const sealed = sealEntry(entry, this.#nodeClock.now());
-        const rest = [entry.fence, ...sealed, this.#deadline()];
+        const rest = [entry.fence, ...sealed, this.#deadline(), this.#keys.loads];
         return runScript(client, WRITE, [...keys, ...rest]);
       },
       (reply) => (reply === REPLY.late ? undefined : this.#replies.write(reply)),
@@ -318,7 +313,8 @@ export class RedisNode implements CacheNode {
   }
 
   remove(key: string, fence: string): Promise<RemoveAnswer> {
-    const operands = [this.#keys.fence, this.#keys.value(key), this.#keys.lease(key), fence];
+    const keys = [this.#keys.fence, this.#keys.value(key), this.#keys.lease(key)];
+    const operands = [...keys, fence, this.#keys.loads];
     return this.#outbox.script({ script: REMOVE, operands }, (reply) =>
       this.#replies.remove(reply),
     );

@@ -44,19 +44,29 @@ if time[1] * 1000 + time[2] / 1000 > tonumber(ARGV[${deadline}]) then return ${R
 
 // The one primitive of leases and locks: a key that holds a token. It is taken
 // when nobody has it, or again by the same token, whose answer was lost; only
-// the token that holds it lengthens or ends it.
+// the token that holds it lengthens or ends it. A mark behind the token says
+// that another process waits for the end of it.
+const WAITED_FOR = '+';
 export const TOKEN = `
+local function holds(key, token)
+  local held = redis.call('GET', key)
+  return (held == token or held == token .. '${WAITED_FOR}') and held
+end
 local function take(key, token, ms)
   if redis.call('SET', key, token, 'NX', 'PX', ms) then return true end
-  if redis.call('GET', key) ~= token then return false end
+  if not holds(key, token) then return false end
   redis.call('PEXPIRE', key, ms)
   return true
 end
-local function holds(key, token)
-  return redis.call('GET', key) == token
-end
 local function left(key)
   return math.max(1, redis.call('PTTL', key))
+end`;
+
+// Tells those who wait for the load under a lease that it is over. A server
+// that does not let us PUBLISH has no receivers: they ask again by themselves.
+const OVER = (channel: number): string => `
+local function over(key, held)
+  if held and string.sub(held, -1) == '${WAITED_FOR}' then redis.pcall('PUBLISH', ARGV[${channel}], key) end
 end`;
 
 // After a SET that was called protected: full is an answer, all else an error.
@@ -74,41 +84,46 @@ export const LEASE = script(
 local value = redis.call('GET', KEYS[2])
 if value and ARGV[4] ~= '*' and string.sub(value, 5, 16) ~= ARGV[4] then return value end
 if take(KEYS[3], ARGV[2], ARGV[3]) then return 0 end
+local held = redis.call('GET', KEYS[3])
+if string.sub(held, -1) ~= '${WAITED_FOR}' then redis.call('SET', KEYS[3], held .. '${WAITED_FOR}', 'KEEPTTL') end
 return left(KEYS[3])`,
 );
 
 /** Leases whatever value is there. */
 export const SEEN_ANY = '*';
 
-/** fence value lease · fence token entry keepMs → 1 stored | 0 lost. */
+/** fence value lease · fence token entry keepMs channel → 1 stored | 0 lost. */
 export const FILL = script(
   3,
-  `${FENCED}${TOKEN}
-if not holds(KEYS[3], ARGV[2]) then return 0 end
+  `${FENCED}${TOKEN}${OVER(5)}
+local held = holds(KEYS[3], ARGV[2])
+if not held then return 0 end
 local stored = redis.pcall('SET', KEYS[2], ARGV[3], 'PX', ARGV[4])
-${UNLESS_STORED(`redis.call('DEL', KEYS[3])`)}
 redis.call('DEL', KEYS[3])
+over(KEYS[3], held)
+${UNLESS_STORED('')}
 return 1`,
 );
 
 // On a full node the old value goes too: its writer has replaced it at the
 // source, so what is left would be served stale until its ttl.
-/** fence value lease · fence entry keepMs deadline → 1 stored | late. */
+/** fence value lease · fence entry keepMs deadline channel → 1 stored | late. */
 export const WRITE = script(
   3,
-  `${FENCED}${IN_TIME(4)}
+  `${FENCED}${IN_TIME(4)}${OVER(5)}
 local stored = redis.pcall('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])
-${UNLESS_STORED(`redis.call('DEL', KEYS[2], KEYS[3])`)}
-redis.call('DEL', KEYS[3])
+over(KEYS[3], redis.call('GETDEL', KEYS[3]))
+${UNLESS_STORED(`redis.call('DEL', KEYS[2])`)}
 return 1`,
 );
 
-/** fence value lease · fence → 1 existed | 0. */
+/** fence value lease · fence channel → 1 existed | 0. */
 export const REMOVE = script(
   3,
-  `${FENCED}
-redis.call('DEL', KEYS[3])
-return redis.call('DEL', KEYS[2])`,
+  `${FENCED}${OVER(2)}
+local removed = redis.call('DEL', KEYS[2])
+over(KEYS[3], redis.call('GETDEL', KEYS[3]))
+return removed`,
 );
 
 /** fence value · fence → the value and what is left of its life | 0. */
@@ -128,12 +143,15 @@ if not holds(KEYS[1], ARGV[1]) then return 0 end
 return redis.call('PEXPIRE', KEYS[1], ARGV[2])`,
 );
 
-/** lease · token → 1 dropped | 0 not ours. */
+/** lease · token channel → 1 dropped | 0 not ours. */
 export const DROP = script(
   1,
-  `${TOKEN}
-if not holds(KEYS[1], ARGV[1]) then return 0 end
-return redis.call('DEL', KEYS[1])`,
+  `${TOKEN}${OVER(2)}
+local held = holds(KEYS[1], ARGV[1])
+if not held then return 0 end
+redis.call('DEL', KEYS[1])
+over(KEYS[1], held)
+return 1`,
 );
 
 /** value lease → value, its life left, lease's life left. */
@@ -144,6 +162,7 @@ export const INSPECT = script(
 
 /**
  * fence document run · fence document run first deadline → 1 installed | stale | unknown | late. The DEL first: see above.
+ * The fence is written only if it is another one: all processes are told of it.
  * A node without a fence is given one only by whoever admits it, which asks the others before.
  */
 export const INSTALL = script(
@@ -153,7 +172,7 @@ local fence = redis.call('GET', KEYS[1])
 if not fence and ARGV[4] ~= '1' then return ${REPLY.unknown} end
 if fence and fence ~= ARGV[1] and string.sub(fence, 1, ${EPOCH_DIGITS}) >= string.sub(ARGV[1], 1, ${EPOCH_DIGITS}) then return ${REPLY.stale} end
 redis.call('DEL', KEYS[2])
-redis.call('SET', KEYS[1], ARGV[1])
+if fence ~= ARGV[1] then redis.call('SET', KEYS[1], ARGV[1]) end
 redis.call('SET', KEYS[2], ARGV[2])
 redis.call('SET', KEYS[3], ARGV[3])
 return 1`,

@@ -15,6 +15,8 @@ export interface Announcer {
   readonly control: CacheNode | undefined;
   /** Learns what a node knows, without waiting until it is taken up: an admission may be waited for. */
   hearFrom(node: CacheNode): Promise<unknown>;
+  /** A document is to be accepted: it is taken up by whoever proposes it, when he is ready. */
+  proposing(next: TopologyDocument): void;
 }
 
 /** An answer may be lost: the same document is accepted again. */
@@ -33,6 +35,7 @@ export async function propose(
   at: CacheNode | undefined = topology.control,
 ): Promise<void> {
   const { control } = topology.document;
+  topology.proposing(next);
   let failure = new NodeUnavailableError(control.id, 'closed');
   for (let left = TRIES; at !== undefined && left > 0; left--) {
     try {

@@ -64,11 +64,12 @@ export class Topology {
   #document: TopologyDocument;
   #snapshot: Snapshot;
   readonly #rings: RingShelf;
+  /** Of the document that this process has proposed last. */
+  #proposed: string | undefined;
   #takingUp: Promise<void> | undefined;
   #refreshing: Promise<void> | undefined;
   #fruitlessUntil = 0;
   #confirming: Timer | undefined;
-  /** Nodes that are being connected. */
   readonly #opening = new Map<CacheNode, Promise<void>>();
   #closed = false;
 
@@ -130,7 +131,8 @@ export class Topology {
    * @throws TopologyConflictError when a node serves another member list of the same epoch.
    */
   async open(): Promise<void> {
-    await Promise.all(this.#seats.nodes.map((node) => node.open()));
+    const { nodes } = this.#seats;
+    await Promise.all(nodes.map((node) => Promise.all([node.open(), node.listening()])));
     // One that came back with what it had waits for the control, which was not there yet.
     const down = this.#seats.nodes.filter((node) => node.state().state !== 'up');
     await Promise.all(down.map((node) => node.readmit()));
@@ -282,6 +284,20 @@ export class Topology {
     });
   }
 
+  /** A node has told that its epoch is another one. */
+  async newsAt(id: string): Promise<void> {
+    const node = this.#seats.nodes.findLast((one) => one.id === id);
+    const greeting = await node?.greet().catch(() => undefined);
+    const fence = greeting?.fence;
+    // One that was emptied is admitted again by whoever asks it next, and waits for that.
+    if (node === undefined || greeting === undefined || fence === undefined) return;
+    if (fence !== this.#proposed && !this.#closed) this.#hear(node, greeting, fence);
+  }
+
+  proposing(next: TopologyDocument): void {
+    this.#proposed = fenceOfDocument(next);
+  }
+
   /** Learns what a node knows, and tells it what it does not. Resolves to whether it knew nothing newer. */
   async hearFrom(node: CacheNode): Promise<boolean> {
     const greeting = await node.greet().catch(() => undefined);
@@ -330,10 +346,12 @@ export class Topology {
     let document: TopologyDocument;
     do {
       document = this.#document;
-      const opening = this.#seats.takeAll(document).map((node) => this.#open(node));
-      // While the ring changes the nodes before are asked for what these cannot say yet. Afterwards
-      // they are connected before the snapshot names them: else their keys would miss for as long.
-      if (document.source === null) await Promise.all([...opening, ...this.#opening.values()]);
+      for (const node of this.#seats.takeAll(document)) void this.#open(node);
+      // Connected before the snapshot names them, else their keys would miss for as long; but for new
+      // ones while the ring changes: the nodes before are asked for what they cannot say yet.
+      const before = new Set(document.source?.map(({ id }) => id));
+      const awaits = ({ id }: CacheNode): boolean => document.source === null || before.has(id);
+      await Promise.all([...this.#opening].map(([node, opened]) => awaits(node) && opened));
     } while (document !== this.#document && !this.#closed);
     if (this.#closed) return;
     const eras = document.history.map(({ since, members, takenBack }): RingEra => {

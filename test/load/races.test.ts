@@ -75,7 +75,7 @@ describe('the checker finds stale reads', () => {
   });
 
   test('when memory takes answers without a ticket', async () => {
-    const weakness: Weakness = { memory: () => new TicketlessMemory(MEMORY) };
+    const weakness: Weakness = { memory: (clock) => new TicketlessMemory(MEMORY, clock) };
     expect(await violations(300, { ownReadsOnly: true, weakness })).toBeGreaterThan(3);
   });
 
@@ -85,7 +85,7 @@ describe('the checker finds stale reads', () => {
   });
 
   test('when memory does not forget what is written', async () => {
-    const weakness: Weakness = { memory: () => new DeafMemory(MEMORY) };
+    const weakness: Weakness = { memory: (clock) => new DeafMemory(MEMORY, clock) };
     expect(await violations(300, { ownReadsOnly: true, weakness })).toBeGreaterThan(3);
   });
 });

@@ -38,7 +38,7 @@ export interface Scene {
 /** What is left out on purpose, for the checker to find. */
 export interface Weakness {
   readonly server?: (clock: FakeClock) => SimulatedServer;
-  readonly memory?: () => Memory;
+  readonly memory?: (clock: FakeClock) => Memory;
   readonly loader?: (parts: LoaderParts) => Loader;
 }
 
@@ -99,7 +99,7 @@ class Race {
           seats: [seat('a')],
           hop,
           settings: { memory: this.#ownReadsOnly },
-          ...(memory === undefined ? {} : { memory: memory() }),
+          ...(memory === undefined ? {} : { memory: memory(this.#clock) }),
           ...(loader === undefined ? {} : { loader }),
         }),
       );

@@ -23,7 +23,14 @@ afterEach(() => process.close());
 function remember(value: unknown): boolean {
   const hash = process.topology.snapshot.ring.hash('k');
   const ticket = process.memory.ticket(hash);
-  return process.memory.put('k', value, { node: 'a', hash, ticket, forMs: 60_000, bytes: 5 });
+  return process.memory.put('k', value, {
+    node: 'a',
+    hash,
+    ticket,
+    forMs: 60_000,
+    agedMs: 0,
+    bytes: 5,
+  });
 }
 
 const hang = (): Promise<never> => new Promise(() => {});

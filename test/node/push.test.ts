@@ -1,6 +1,7 @@
 /** What a server tells by itself: the second connection that only listens, on a real server. */
 import { describe, expect, test } from 'vitest';
 import { systemClock } from '../../src/clock.ts';
+import { keysOf } from '../../src/node/node-keys.ts';
 import { PushChannel } from '../../src/node/push.ts';
 import { NODE_DEFAULTS } from '../../src/node/tuning.ts';
 import { eventually } from '../support/eventually.ts';
@@ -128,7 +129,11 @@ describe('listening', () => {
     await using proxy = await FaultProxy.start(nodes[0]!.port);
     const channel = new PushChannel(
       { id: 'n', url: proxy.url },
-      { clock: systemClock, tuning: { ...NODE_DEFAULTS, timeoutMs: 5_000, connectTimeoutMs: 150 } },
+      {
+        clock: systemClock,
+        keys: keysOf('rc'),
+        tuning: { ...NODE_DEFAULTS, timeoutMs: 5_000, connectTimeoutMs: 150 },
+      },
     );
     try {
       expect(await channel.listen('one', () => undefined)).toBe(true);
@@ -178,7 +183,11 @@ describe('after close', () => {
 
   test('no timer is left', async () => {
     const clock = new FakeClock(1_000);
-    const channel = new PushChannel(nodes[0]!, { clock, tuning: NODE_DEFAULTS });
+    const channel = new PushChannel(nodes[0]!, {
+      clock,
+      keys: keysOf('rc'),
+      tuning: NODE_DEFAULTS,
+    });
     expect(await channel.listen('one', () => undefined)).toBe(true);
     await channel.close();
     expect(channel.stands('one')).toBe(false);

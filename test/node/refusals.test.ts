@@ -200,6 +200,7 @@ describe('who may not', () => {
           '+mget',
           '+set',
           '+del',
+          '+getdel',
           '+pttl',
           '+pexpire',
           '+eval',

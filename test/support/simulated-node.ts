@@ -74,6 +74,7 @@ export class SimulatedNode implements CacheNode {
   closed = false;
   /** How long the read took whose answer is being told. */
   lastReadMs = 0;
+  readonly announces = false;
 
   constructor(server: SimulatedServer, options: SimulatedNodeOptions) {
     this.id = server.id;
@@ -113,12 +114,22 @@ export class SimulatedNode implements CacheNode {
     const zero = { reads: 0, batches: 0, scripts: 0, failures: 0, timeouts: 0, rejected: 0 };
     const latency = { count: 0, meanMs: 0, p50Ms: 0, p99Ms: 0, maxMs: 0 };
     const unconfirmed = this.#removals.size;
-    return { ...zero, broken: 0, opened: 0, latency, inFlight: this.#underWay.size, unconfirmed };
+    return {
+      ...zero,
+      broken: 0,
+      opened: 0,
+      latency,
+      inFlight: this.#underWay.size,
+      unconfirmed,
+      tracked: false,
+    };
   }
 
   async open(): Promise<void> {
     await this.readmit();
   }
+
+  async listening(): Promise<void> {}
 
   async readmit(): Promise<void> {
     if (this.closed) return;

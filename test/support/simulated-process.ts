@@ -6,6 +6,7 @@
 import type { Clock } from '../../src/clock.ts';
 import type { Flight } from '../../src/load/flight.ts';
 import { Loader, type LoaderParts } from '../../src/load/loader.ts';
+import { LoadsElsewhere } from '../../src/load/loads-elsewhere.ts';
 import { Reads } from '../../src/load/reads.ts';
 import { type Loader as LoadFunction, LoadRunner } from '../../src/load/runner.ts';
 import type { EntrySettings, LoadTuning } from '../../src/load/settings.ts';
@@ -131,7 +132,8 @@ export class SimulatedProcess {
     const encode = (value: unknown) => codec.encode(value);
     const { counters } = this;
     const tuning = { ...TUNING, ...options.tuning };
-    const shared = { clock, topology, memory, counters, encode, tuning };
+    const elsewhere = new LoadsElsewhere();
+    const shared = { clock, topology, memory, counters, encode, elsewhere, tuning };
     const rules = { kind: 'ring', longestMs: LONGEST_LOCK_MS } as const;
     this.gates = new Gates(rules, () => topology.snapshot.lockNodes(), {
       opened: () => undefined,
@@ -158,7 +160,7 @@ export class SimulatedProcess {
   /** Not connected yet. */
   static async create(options: SimulatedProcessOptions): Promise<SimulatedProcess> {
     const { clock, servers, hop } = options;
-    const memory = options.memory ?? new Memory(MEMORY);
+    const memory = options.memory ?? new Memory(MEMORY, clock);
     const nodes = new Map<string, SimulatedNode>();
     const swaps: SimulatedProcess['swaps'] = [];
     let made: SimulatedProcess | undefined;

@@ -1,0 +1,39 @@
+/** Who is told what the nodes of a cache tell by themselves. */
+import type { Emitter } from '../emitter.ts';
+import type { CacheEvents } from '../events.ts';
+import type { LoadsElsewhere } from '../load/loads-elsewhere.ts';
+import type { Memory, MemoryTuning } from '../memory/memory.ts';
+import type { PushListener, PushWatch } from '../node/push.ts';
+import type { Topology } from '../topology/topology.ts';
+
+export interface PushRoomsParts {
+  readonly memory: Memory;
+  readonly elsewhere: LoadsElsewhere;
+  readonly events: Emitter<CacheEvents>;
+  /** Made after the nodes are. */
+  readonly topology: () => Topology;
+}
+
+/** So that what is trusted outlasts two PINGs that are answered late. */
+const BEATS_A_TRUST = 4;
+/** Without memory nobody is in a hurry to know that a node tells nothing. */
+const IDLE_BEAT_MS = 1_000;
+
+export function joinPush(tuning: MemoryTuning | false, parts: PushRoomsParts): PushWatch {
+  const { memory, elsewhere, events, topology } = parts;
+  const listener: PushListener = {
+    tracked(node, tracked) {
+      if (tracked) return memory.track(node);
+      memory.untrack(node);
+      elsewhere.tellAll();
+    },
+    refused: (node, error) => events.emit('node:untracked', { node, error }),
+    heard: (node, at) => memory.heard(node, at),
+    changed: (_, key) => memory.told(key, topology().snapshot.ring.hash(key)),
+    flushed: (node) => memory.drop(node),
+    news: (node) => void topology().newsAt(node),
+    loadOver: (_, key) => elsewhere.tell(key),
+  };
+  if (tuning === false) return { listener, values: false, beatMs: IDLE_BEAT_MS };
+  return { listener, values: true, beatMs: Math.max(1, tuning.maxStaleMs / BEATS_A_TRUST) };
+}
