@@ -28,6 +28,7 @@ import { checkKey, checkKeys } from './keys.ts';
 import type { BulkLoader } from './load/bulk.ts';
 import type { Loader } from './load/runner.ts';
 import { type EntryOptions, type EntrySettings, entrySettings } from './load/settings.ts';
+import { checkTagsToDelete } from './load/tags.ts';
 import type { Locks } from './lock/locks.ts';
 import type { Memory } from './memory/memory.ts';
 import type { CacheCounters } from './metrics/metrics.ts';
@@ -220,6 +221,29 @@ export class RingCache implements KeyedCache, AsyncDisposable {
     return Promise.all(keys.map((key) => this.#rooms.writes.delete(key)));
   }
 
+  /**
+   * Removes all values that were stored with one of these tags, whatever
+   * their keys; what is being loaded meanwhile counts as one of before.
+   *
+   * @returns As `delete`, of all nodes.
+   * @throws InvalidOptionError
+   */
+  async deleteByTag(tags: string | readonly string[]): Promise<boolean> {
+    this.#checkOpen();
+    const names = checkTagsToDelete(tags);
+    return this.#rooms.tagDeletes.delete(names.map((name) => ({ kind: 'tag', name })));
+  }
+
+  /** Removes every value of the cache. As `deleteByTag`. Locks are not touched. */
+  clear(): Promise<boolean> {
+    return this.#clear('');
+  }
+
+  async #clear(prefix: string): Promise<boolean> {
+    this.#checkOpen();
+    return this.#rooms.tagDeletes.delete([{ kind: 'prefix', name: prefix }]);
+  }
+
   /** Where a key is and what is there: for people, not for decisions. */
   async explain(key: string): Promise<Explanation> {
     this.#checkOpen();
@@ -229,7 +253,8 @@ export class RingCache implements KeyedCache, AsyncDisposable {
 
   /** The same cache with `name:` before every key. @throws InvalidOptionError */
   namespace(name: string): NamespacedCache {
-    return new NamespacedCache(this, namespacePrefix(name));
+    const clear = (prefix: string) => this.#clear(prefix);
+    return new NamespacedCache({ cache: this, clear }, namespacePrefix(name));
   }
 
   /**

@@ -40,6 +40,8 @@ export interface KeyedCache {
   setMany(entries: Iterable<[string, unknown]>, options?: EntryOptions): Promise<boolean[]>;
   delete(key: string): Promise<boolean>;
   deleteMany(keys: string[]): Promise<boolean[]>;
+  deleteByTag(tags: string | readonly string[]): Promise<boolean>;
+  clear(): Promise<boolean>;
   explain(key: string): Promise<Explanation>;
   ownerOf(key: string): string;
 }
@@ -50,11 +52,16 @@ export interface KeyedCache {
  */
 export class NamespacedCache implements KeyedCache {
   readonly #cache: KeyedCache;
+  readonly #clearAll: (prefix: string) => Promise<boolean>;
   readonly #prefix: string;
 
   /** @internal */
-  constructor(cache: KeyedCache, prefix: string) {
-    this.#cache = cache;
+  constructor(
+    of: { cache: KeyedCache; clear: (prefix: string) => Promise<boolean> },
+    prefix: string,
+  ) {
+    this.#cache = of.cache;
+    this.#clearAll = of.clear;
     this.#prefix = prefix;
   }
 
@@ -106,6 +113,16 @@ export class NamespacedCache implements KeyedCache {
     return this.#cache.deleteMany(this.#fullAll(keys));
   }
 
+  /** As that of the cache: tags are not prefixed, and those of other namespaces are the same. */
+  deleteByTag(tags: string | readonly string[]): Promise<boolean> {
+    return this.#cache.deleteByTag(tags);
+  }
+
+  /** As that of the cache, of the keys of this namespace and those within it. */
+  clear(): Promise<boolean> {
+    return this.#clearAll(this.#prefix);
+  }
+
   explain(key: string): Promise<Explanation> {
     return this.#cache.explain(this.#full(key));
   }
@@ -116,7 +133,10 @@ export class NamespacedCache implements KeyedCache {
 
   /** A namespace within this one. @throws InvalidOptionError */
   namespace(name: string): NamespacedCache {
-    return new NamespacedCache(this.#cache, this.#prefix + namespacePrefix(name));
+    return new NamespacedCache(
+      { cache: this.#cache, clear: this.#clearAll },
+      this.#prefix + namespacePrefix(name),
+    );
   }
 
   #unprefixed<T>(loader: Loader<T>): Loader<T> {

@@ -6,13 +6,16 @@ import { Loader } from '../load/loader.ts';
 import { LoadsElsewhere } from '../load/loads-elsewhere.ts';
 import { Reads } from '../load/reads.ts';
 import { LoadRunner } from '../load/runner.ts';
+import { TagDeletes } from '../load/tag-deletes.ts';
 import { Writes } from '../load/writes.ts';
 import type { LockEvents } from '../lock/locks.ts';
 import { Memory } from '../memory/memory.ts';
 import { CacheCounters } from '../metrics/metrics.ts';
 import type { PayloadCodec } from '../node/codec.ts';
+import type { TagHost } from '../node/known-tags.ts';
 import type { NodeListener } from '../node/node.ts';
 import { RedisNode } from '../node/redis-node.ts';
+import type { Invalidation } from '../node/tag-node.ts';
 import type { ResolvedOptions } from '../options.ts';
 import { TopologyChanger } from '../topology/change.ts';
 import { Topology, type TopologyParts } from '../topology/topology.ts';
@@ -30,6 +33,7 @@ export interface Rooms {
   readonly loads: Loader;
   readonly reads: Reads;
   readonly writes: Writes;
+  readonly tagDeletes: TagDeletes;
   readonly locks: LockRooms;
   /** Ends the locks and the change under way, and disconnects. */
   end(): Promise<void>;
@@ -57,11 +61,20 @@ export async function joinRooms(
       writes.confirmed(key, node);
       events.emit('invalidation:confirmed', { key, node });
     },
+    raised(node, one) {
+      tagDeletes.confirmed(one, node);
+      events.emit('tag:confirmed', { ...namedOf(one), node });
+    },
+  };
+  const tagHost: TagHost = {
+    recordsInUse: () => memory.recordsInUse(),
+    cleared: (node, isCleared) => memory.sweep(node, isCleared),
+    uncertain: (node) => memory.drop(node),
   };
   const elsewhere = new LoadsElsewhere();
   const watch = joinPush(options.memory, { memory, elsewhere, events, topology: () => topology });
   const { namespace, node: tuning, breaker } = options;
-  const forNodes = { clock, codec, namespace, listener, tuning, breaker, watch };
+  const forNodes = { clock, codec, namespace, listener, tuning, breaker, watch, tagHost };
   const seat: TopologyParts['seat'] = (place, host) => new RedisNode(place, { ...forNodes, host });
   const swapped: TopologyParts['swapped'] = (snapshot, adopted) => {
     locks.follow();
@@ -79,7 +92,7 @@ export async function joinRooms(
   const encode = (value: unknown) => codec.encode(value);
   const shared = { clock, topology, memory, counters, encode, elsewhere, tuning: options.load };
   const loading = joinLoading(shared, options, events);
-  const { writes } = loading;
+  const { writes, tagDeletes } = loading;
   const locks = joinLocks({
     clock,
     topology,
@@ -97,7 +110,7 @@ export async function joinRooms(
   return { ...shared, options, events, changer, ...loading, locks, end };
 }
 
-type Loading = Pick<Rooms, 'runner' | 'loads' | 'reads' | 'writes'>;
+type Loading = Pick<Rooms, 'runner' | 'loads' | 'reads' | 'writes' | 'tagDeletes'>;
 
 function joinLoading(
   shared: Omit<ConstructorParameters<typeof Loader>[0], 'listener'>,
@@ -119,5 +132,15 @@ function joinLoading(
     longestMs: options.entry.ttlMs + options.entry.staleMs,
     unconfirmed: (key, node) => events.emit('invalidation:unconfirmed', { key, node }),
   });
-  return { runner, loads, reads, writes };
+  const tagDeletes = new TagDeletes({
+    ...shared,
+    loader: loads,
+    longestMs: () => writes.longestMs,
+    unconfirmed: (one, node) => events.emit('tag:unconfirmed', { ...namedOf(one), node }),
+  });
+  return { runner, loads, reads, writes, tagDeletes };
+}
+
+function namedOf({ kind, name }: Invalidation): { tag: string } | { prefix: string } {
+  return kind === 'tag' ? { tag: name } : { prefix: name };
 }

@@ -20,7 +20,7 @@
 import { type InvalidValueError, NodeUnavailableError } from '../errors.ts';
 import type { Stored } from '../node/node.ts';
 import { Flight, type FlightControl, type Work } from './flight.ts';
-import { type MissParts, MissPath } from './miss-path.ts';
+import { type MissParts, MissPath, whatHolds } from './miss-path.ts';
 import { type EntrySettings, isDueEarly } from './settings.ts';
 import type { Sighting } from './sighting.ts';
 
@@ -107,6 +107,13 @@ export class Loader implements FlightControl {
     this.#overtake(this.#refreshing, key);
   }
 
+  /** The same of all keys that are meant. */
+  overtake(isMeant: (key: string) => boolean): void {
+    for (const flights of [this.#flights, this.#refreshing]) {
+      for (const key of [...flights.keys()]) if (isMeant(key)) this.#overtake(flights, key);
+    }
+  }
+
   #overtake(flights: Map<string, Flight>, key: string): void {
     const flight = flights.get(key);
     if (flight === undefined) return;
@@ -159,9 +166,10 @@ export class Loader implements FlightControl {
 
   #finishWith(flight: Flight, stored: Stored): void {
     if (flight.settings.memory) {
-      const { freshForMs, bytes } = stored;
-      const agedMs = flight.owner.lastReadMs;
-      this.#misses.remember(flight, stored.value, { freshForMs, agedMs, bytes });
+      this.#misses.remember(flight, stored.value, {
+        ...whatHolds(stored),
+        agedMs: flight.owner.lastReadMs,
+      });
     }
     this.#leave(flight);
     flight.answer(stored.value);

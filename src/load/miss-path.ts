@@ -35,11 +35,26 @@ export interface MissParts {
   readonly offerStale: (flight: Flight, stored: Stored) => void;
 }
 
+/** What of an entry decides whether, and for how long, it is held in memory. */
+export type Holdable = Pick<Stored, 'freshForMs' | 'bytes' | 'seq'> & Pick<Life, 'tags'>;
+
+export function whatHolds({ freshForMs, bytes, seq, tags }: Stored): Holdable {
+  return { freshForMs, bytes, seq, tags };
+}
+
+/** The right to store a key, and what had been deleted at its node when it was given. */
+interface Leased {
+  readonly token: string;
+  readonly seq: number;
+}
+
 interface Filling {
   readonly token: string;
   readonly payload: Payload;
   readonly life: Life;
   readonly value: unknown;
+  /** That of the owner when it gave the lease. */
+  readonly seq: number;
 }
 
 /** How often an operation takes up a new snapshot before it goes on without the node. */
@@ -81,7 +96,7 @@ export class MissPath {
             sighting = { stored: answer.stored, epoch: flight.snapshot.epoch };
             break;
           case 'leased':
-            return await this.#loadLeased(flight, token);
+            return await this.#loadLeased(flight, { token, seq: answer.seq });
           case 'busy': {
             const old = await this.#oldValueMeanwhile(flight);
             if (old !== undefined) return old.value;
@@ -119,9 +134,8 @@ export class MissPath {
       if (flight.decidedToWait) counters.awaited++;
       else counters.nodeHits++;
       if (flight.settings.memory) {
-        const { freshForMs, bytes } = stored;
         const agedMs = this.#parts.clock.now() - flight.missedAt;
-        this.remember(flight, stored.value, { freshForMs, agedMs, bytes });
+        this.remember(flight, stored.value, { ...whatHolds(stored), agedMs });
       }
       return true;
     }
@@ -134,7 +148,7 @@ export class MissPath {
   async refresh(flight: Flight): Promise<void> {
     const token = randomUUID();
     const answer = await this.#lease(flight, token);
-    if (answer.kind === 'leased') await this.#loadLeased(flight, token);
+    if (answer.kind === 'leased') await this.#loadLeased(flight, { token, seq: answer.seq });
   }
 
   #lease(flight: Flight, token: string): Promise<LeaseAnswer> {
@@ -145,13 +159,14 @@ export class MissPath {
     return owner.lease(key, { token, leaseMs, fence: snapshot.fence, seen, budget });
   }
 
-  async #loadLeased(flight: Flight, token: string): Promise<unknown> {
+  async #loadLeased(flight: Flight, lease: Leased): Promise<unknown> {
+    const { token } = lease;
     const { clock, tuning } = this.#parts;
     const keeper = new LeaseKeeper(flight, token, { clock, leaseMs: tuning.leaseMs });
     let storable = true;
     let loaded: Loaded;
     try {
-      const copied = await this.#copyFromPrevious(flight, token);
+      const copied = await this.#copyFromPrevious(flight, lease);
       if (copied.kind === 'copied') {
         keeper.stop();
         return copied.stored.value;
@@ -169,14 +184,14 @@ export class MissPath {
     }
     keeper.stop();
     const life = lifeOf(flight.settings, loaded.value, loaded);
-    await this.#fill(flight, { token, payload, life, value: loaded.value });
+    await this.#fill(flight, { ...lease, payload, life, value: loaded.value });
     return loaded.value;
   }
 
   /** While the ring changes: what the previous owner has, stored at the present one under our lease. */
   async #copyFromPrevious(
     flight: Flight,
-    token: string,
+    lease: Leased,
   ): Promise<{ kind: 'copied'; stored: Stored } | { kind: 'nothing' } | { kind: 'unknown' }> {
     const previous = flight.snapshot.previousOwner(flight.hash);
     if (previous === undefined) return { kind: 'nothing' };
@@ -184,7 +199,7 @@ export class MissPath {
       const found = await previous.copy(flight.key, flight.snapshot.fence, flight.budget);
       if (found.kind === 'none') return { kind: 'nothing' };
       if (found.kind === 'stale' && (await this.#goesOn(flight))) {
-        return await this.#copyFromPrevious(flight, token);
+        return await this.#copyFromPrevious(flight, lease);
       }
       // Without its word, what is loaded now may be older than a delete that
       // the source has not seen yet: it is handed out and not stored.
@@ -196,7 +211,7 @@ export class MissPath {
         return { kind: 'nothing' };
       }
       this.#parts.counters.copied++;
-      await this.#fill(flight, { token, payload, life, value: stored.value });
+      await this.#fill(flight, { ...lease, payload, life, value: stored.value });
       return { kind: 'copied', stored };
     } catch (error) {
       if (!(error instanceof NodeUnavailableError)) throw error;
@@ -234,7 +249,7 @@ export class MissPath {
   /** Stores under the lease, and remembers what was stored. A node that fails here costs the storing only. */
   async #fill(flight: Flight, entry: Filling): Promise<void> {
     const { clock, counters, memory, topology, tuning } = this.#parts;
-    const { token, payload, life, value } = entry;
+    const { token, payload, life, value, seq } = entry;
     const leasedIn = { stamp: flight.snapshot.epoch };
     for (let round = 0; round < SETTLE_ROUNDS; round++) {
       const { snapshot, owner, key, budget } = flight;
@@ -242,7 +257,7 @@ export class MissPath {
       const sentAt = clock.now();
       const own = memory.writes(key);
       try {
-        const answer = await owner.fill(key, { token, payload, life, fence, epoch, budget });
+        const answer = await owner.fill(key, { token, payload, life, fence, epoch, seq, budget });
         if (
           answer.kind === 'stored' &&
           flight.settings.memory &&
@@ -252,7 +267,8 @@ export class MissPath {
           const agedMs = clock.now() - sentAt;
           const freshForMs = life.ttlMs - agedMs;
           const { length: bytes } = payload.bytes;
-          this.remember(flight, value, { freshForMs, agedMs, bytes, ticket: own });
+          const { tags } = life;
+          this.remember(flight, value, { freshForMs, agedMs, bytes, seq, tags, ticket: own });
         }
         if (answer.kind === 'lost') counters.fencedFills++;
         if (answer.kind === 'stored' && snapshot.owner(flight.hash) !== owner) this.#passOn(key);
@@ -298,14 +314,15 @@ export class MissPath {
     const old = await this.#oldValueMeanwhile(flight);
     if (old !== undefined) return old.value;
     this.#parts.counters.unprotectedLoads++;
+    const { sequence: seq } = flight.owner.tags;
     const loaded = await this.#work(flight);
     const { value } = loaded;
     if (loaded.store && flight.settings.memory && value !== undefined) {
       const payload = this.#encode(flight.key, value);
-      const { ttlMs } = lifeOf(flight.settings, value, loaded);
+      const { ttlMs: freshForMs, tags } = lifeOf(flight.settings, value, loaded);
       if (payload !== undefined) {
-        const agedMs = loaded.loadMs;
-        this.remember(flight, value, { freshForMs: ttlMs, agedMs, bytes: payload.bytes.length });
+        const { length: bytes } = payload.bytes;
+        this.remember(flight, value, { freshForMs, agedMs: loaded.loadMs, bytes, seq, tags });
       }
     }
     return value;
@@ -365,9 +382,12 @@ export class MissPath {
   remember(
     flight: Flight,
     value: unknown,
-    entry: { freshForMs: number; agedMs: number; bytes: number; ticket?: OwnWrite },
+    entry: Holdable & { agedMs: number; ticket?: OwnWrite },
   ): void {
+    const holding = flight.owner.tags.holding(flight.key, entry);
+    if (holding === undefined) return;
     this.#parts.memory.put(flight.key, value, {
+      ...holding,
       node: flight.owner.id,
       hash: flight.hash,
       ticket: entry.ticket ?? flight.ticket,

@@ -100,9 +100,18 @@ export interface OwnWrite {
   void: boolean;
 }
 
+/** When a tag was last deleted, as a sequence of the node; larger than any while nobody knows. */
+export interface TagRecord {
+  readonly deletedAt: number;
+}
+
 interface Held {
   readonly value: unknown;
   lineage: Lineage;
+  /** Of its tags; undefined when it has none. */
+  readonly records: readonly TagRecord[] | undefined;
+  /** The sequence under which it began: what was deleted later concerns it. */
+  readonly seq: number;
   /** Whether a write of our own is to be told still. */
   ownUntold: boolean;
 }
@@ -117,6 +126,9 @@ export interface Arrival {
   /** How long ago the node was asked, or the load began. */
   readonly agedMs: number;
   readonly bytes: number;
+  /** Of its tags, and the sequence of the node under which it began. */
+  readonly records?: readonly TagRecord[] | undefined;
+  readonly seq?: number;
 }
 
 /** 256 KiB; at 20,000 writes/s a needless refusal for 0.03 % of 1 ms reads, and for 1 % of what one setMany of 1,000 stores. */
@@ -170,7 +182,18 @@ export class Memory {
     if (--this.#unlooked < 0) this.#look();
     const held = this.#entries?.get(key);
     if (held === undefined) return undefined;
+    if (held.records !== undefined && !this.#isValid(key, held)) return undefined;
     return held.lineage.standing ? held.value : this.#succeed(key, held);
+  }
+
+  /** Whether none of its tags has been deleted since: one comparison for each. */
+  #isValid(key: string, { records = [], seq }: Held): boolean {
+    for (const { deletedAt } of records) {
+      if (deletedAt <= seq) continue;
+      this.#entries?.delete(key);
+      return false;
+    }
+    return true;
   }
 
   /** To be taken before the request is sent whose result is to be put here. */
@@ -211,7 +234,8 @@ export class Memory {
     if (!(ttl >= 1)) return false;
     const ownUntold = own?.told === 0 && lineage.trustedUntil !== undefined;
     const size = from.bytes + key.length;
-    this.#entries.set(key, { value, lineage, ownUntold }, { ttl, size });
+    const { records, seq = 0 } = from;
+    this.#entries.set(key, { value, lineage, ownUntold, records, seq }, { ttl, size });
     // What is larger than all of it is not held, and neither is what it replaces.
     return this.#entries.has(key);
   }
@@ -249,6 +273,22 @@ export class Memory {
       return lineage.standing;
     });
     this.#voidTickets();
+  }
+
+  /** Removes keys that came from `node`. O(entries). */
+  sweep(node: string, isMeant: (key: string) => boolean): void {
+    for (const [key, { lineage }] of this.#entries?.entries() ?? []) {
+      if (lineage.source.node === node && isMeant(key)) this.#entries?.delete(key);
+    }
+  }
+
+  /** What is held under tags. */
+  recordsInUse(): Set<TagRecord> {
+    const all = new Set<TagRecord>();
+    for (const { records = [] } of this.#entries?.values() ?? []) {
+      for (const record of records) all.add(record);
+    }
+    return all;
   }
 
   /** A node tells of changes from now on: what was before may have changed unseen. */

@@ -55,7 +55,7 @@ export function writeEntry(payload: Payload, header: EntryHeader): Buffer {
 
 /** An entry as it is to stand on the node, and for how many milliseconds it is to be kept there. */
 export function sealEntry(
-  entry: { payload: Payload; life: Life; epoch: number },
+  entry: { payload: Payload; life: Life; epoch: number; seq?: number },
   nodeNow: number,
 ): [bytes: Buffer, keepMs: number] {
   const { ttlMs, staleMs, loadMs, ageMs = 0, tags } = entry.life;
@@ -64,10 +64,15 @@ export function sealEntry(
     freshUntil: Math.round(nodeNow + ttlMs),
     writtenAt: Math.max(0, Math.round(nodeNow - ageMs)),
     loadMs,
-    seq: 0,
+    seq: entry.seq ?? 0,
     tags,
   });
   return [bytes, Math.max(1, Math.ceil(ttlMs + staleMs))];
+}
+
+/** An entry without its sequence, in two parts, for a script that puts it in. */
+export function aroundSequence(entry: Buffer): [head: Buffer, tail: Buffer] {
+  return [entry.subarray(0, SEQUENCE_AT), entry.subarray(WRITTEN_AT)];
 }
 
 const NO_BYTES = Buffer.alloc(0);
@@ -126,7 +131,7 @@ function readTags(entry: Buffer): readonly string[] | undefined {
 }
 
 /** A class, because V8 under load allocates literals that live for a while among the old objects: see load/reads.ts. */
-class FoundEntry implements Stored {
+export class FoundEntry implements Stored {
   readonly value: unknown;
   readonly stamp: number;
   readonly freshUntil: number;
@@ -136,6 +141,7 @@ class FoundEntry implements Stored {
   readonly seq: number;
   readonly tags: readonly string[] | undefined;
   readonly bytes: number;
+  overtaken = false;
 
   constructor(value: unknown, entry: Buffer, nodeNow: number) {
     this.value = value;
@@ -156,7 +162,11 @@ class FoundEntry implements Stored {
  *
  * @param nodeNow The node's clock, to say how much freshness is left.
  */
-export function readEntry(entry: Buffer, codec: PayloadCodec, nodeNow: number): Stored | undefined {
+export function readEntry(
+  entry: Buffer,
+  codec: PayloadCodec,
+  nodeNow: number,
+): FoundEntry | undefined {
   if (entry.length < HEADER_BYTES || entry[0] !== VERSION || entry[3] !== 0) return undefined;
   const at = payloadAt(entry);
   if (at > entry.length) return undefined;

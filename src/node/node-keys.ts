@@ -5,6 +5,8 @@ export interface NodeKeys {
   readonly document: string;
   /** The run id of the server under which its data was last admitted. */
   readonly run: string;
+  /** Of what was deleted by tag or prefix; names and numbers stand under it with `:t` and `:p`. */
+  readonly sequence: string;
   value(key: string): string;
   lease(key: string): string;
   /** The channel where those who wait for a load are told that it is over: the name of its lease. */
@@ -32,6 +34,7 @@ export function keysOf(namespace: string): NodeKeys {
     fence: `${namespace}:e`,
     document: `${namespace}:t`,
     run: `${namespace}:r`,
+    sequence: `${namespace}:g`,
     value: (key) => valuePrefix + key,
     lease: (key) => leasePrefix + key,
     loads: `${namespace}:w`,

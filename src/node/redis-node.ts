@@ -15,8 +15,9 @@ import { greetingOf, orphanOf, removeKeys } from './admission.ts';
 import { type BacklogHost, orphansOf, removalsOf } from './backlog.ts';
 import { EpochMemo, type ReadHost } from './batch.ts';
 import type { PayloadCodec } from './codec.ts';
-import { identityOf, sealEntry } from './entry.ts';
+import { aroundSequence, identityOf, sealEntry } from './entry.ts';
 import type { GuardNode } from './guard-node.ts';
+import type { TagHost } from './known-tags.ts';
 import type {
   Budget,
   CacheNode,
@@ -43,6 +44,7 @@ import { PushChannel, type PushWatch } from './push.ts';
 import { runScript } from './question.ts';
 import { RedisGuardNode } from './redis-guard-node.ts';
 import { RedisLockNode } from './redis-lock-node.ts';
+import { RedisTagNode } from './redis-tag-node.ts';
 import { inPieces, type Removals } from './removals.ts';
 import { ReplyReader } from './replies.ts';
 import { askReport, readReport, type ServerReport } from './report.ts';
@@ -76,12 +78,14 @@ export interface NodeParts {
   readonly breaker?: BreakerTuning;
   /** Who is told what the node tells by itself. */
   readonly watch?: PushWatch;
+  readonly tagHost?: TagHost;
 }
 
 export class RedisNode implements CacheNode {
   readonly id: string;
   readonly locks: RedisLockNode;
   readonly guard: GuardNode;
+  readonly tags: RedisTagNode;
   readonly #clock: Clock;
   readonly #keys: NodeKeys;
   readonly #nodeClock: NodeClock;
@@ -106,6 +110,13 @@ export class RedisNode implements CacheNode {
     const backlog = this.#backlogHost(parts);
     this.#removals = removalsOf(backlog);
     this.#orphans = orphansOf(backlog);
+    this.tags = new RedisTagNode({
+      outbox: () => this.#outbox,
+      host: parts.tagHost,
+      backlog,
+      timeoutMs: tuning.timeoutMs,
+      late: () => this.#standing.connection.failures.plain('timeout'),
+    });
     this.#standing = new Standing(place, {
       clock,
       tuning,
@@ -116,11 +127,14 @@ export class RedisNode implements CacheNode {
       nodeClock: this.#nodeClock,
       removals: this.#removals,
       orphans: this.#orphans,
+      tags: this.tags,
       counters: this.#counters,
     });
     const reads: ReadHost = {
       clock,
-      fenceKey: this.#keys.fence,
+      keys: this.#keys,
+      tags: this.tags,
+      timeoutMs: tuning.timeoutMs,
       codec,
       nodeClock: this.#nodeClock,
       counters: this.#counters,
@@ -178,7 +192,7 @@ export class RedisNode implements CacheNode {
       ...counters,
       latency: latency.summary(),
       inFlight: this.#outbox.inFlight,
-      unconfirmed: this.#removals.count,
+      unconfirmed: this.#removals.count + this.tags.pending.count,
       tracked: this.#push.tracked,
     };
   }
@@ -215,6 +229,7 @@ export class RedisNode implements CacheNode {
     this.#standing.end();
     this.#removals.end();
     this.#orphans.end();
+    this.tags.pending.end();
     this.#outbox.abort(this.#standing.connection.failures.plain('closed'));
     await Promise.all([this.#standing.connection.close(), this.#push.close()]);
   }
@@ -245,7 +260,7 @@ export class RedisNode implements CacheNode {
   }
 
   async #lease(key: string, ask: LeaseAsk): Promise<LeaseAnswer> {
-    const keys = [this.#keys.fence, this.#keys.value(key), this.#keys.lease(key)];
+    const keys = [...this.#keysOf(key), this.#keys.sequence];
     const rest = [ask.fence, ask.token, Math.ceil(ask.leaseMs)];
     const seen = ask.seen === undefined ? '' : identityOf(ask.seen);
     const { budget } = ask;
@@ -253,14 +268,16 @@ export class RedisNode implements CacheNode {
       { script: LEASE, operands: [...keys, ...rest, seen], budget },
       (reply) => this.#replies.lease(reply),
     );
+    if (answer !== undefined) return this.tags.judged(key, answer, budget);
     // What is there cannot be read by us: it is as if nothing were.
-    return (
-      answer ??
-      (await this.#outbox.script(
-        { script: LEASE, operands: [...keys, ...rest, SEEN_ANY], budget },
-        (reply) => this.#replies.leaseAnyway(reply),
-      ))
+    return this.#outbox.script(
+      { script: LEASE, operands: [...keys, ...rest, SEEN_ANY], budget },
+      (reply) => this.#replies.leaseAnyway(reply),
     );
+  }
+
+  #keysOf(key: string): [fence: string, value: string, lease: string] {
+    return [this.#keys.fence, this.#keys.value(key), this.#keys.lease(key)];
   }
 
   extendLease(key: string, ask: { token: string; leaseMs: number }): Promise<boolean> {
@@ -276,9 +293,8 @@ export class RedisNode implements CacheNode {
   }
 
   fill(key: string, entry: Parameters<CacheNode['fill']>[1]): Promise<FillAnswer> {
-    const keys = [this.#keys.fence, this.#keys.value(key), this.#keys.lease(key)];
     const sealed = sealEntry(entry, this.#nodeClock.now());
-    const operands = [...keys, entry.fence, entry.token, ...sealed, this.#keys.loads];
+    const operands = [...this.#keysOf(key), entry.fence, entry.token, ...sealed, this.#keys.loads];
     return this.#outbox.script({ script: FILL, operands, budget: entry.budget }, (reply) =>
       this.#replies.fill(reply),
     );
@@ -288,12 +304,13 @@ export class RedisNode implements CacheNode {
     key: string,
     entry: { payload: Payload; life: Life; fence: string; epoch: number },
   ): Promise<WriteAnswer> {
-    const keys = [this.#keys.fence, this.#keys.value(key), this.#keys.lease(key)];
+    const keys = [...this.#keysOf(key), this.#keys.sequence];
     const answer = await this.#outbox.ask(
       (client) => {
         this.#counters.scripts += 1;
-        const sealed = sealEntry(entry, this.#nodeClock.now());
-        const rest = [entry.fence, ...sealed, this.#deadline(), this.#keys.loads];
+        const [sealed, keepMs] = sealEntry(entry, this.#nodeClock.now());
+        const [head, tail] = aroundSequence(sealed);
+        const rest = [entry.fence, head, keepMs, this.#deadline(), this.#keys.loads, tail];
         return runScript(client, WRITE, [...keys, ...rest]);
       },
       (reply) => (reply === REPLY.late ? undefined : this.#replies.write(reply)),
@@ -313,8 +330,7 @@ export class RedisNode implements CacheNode {
   }
 
   remove(key: string, fence: string): Promise<RemoveAnswer> {
-    const keys = [this.#keys.fence, this.#keys.value(key), this.#keys.lease(key)];
-    const operands = [...keys, fence, this.#keys.loads];
+    const operands = [...this.#keysOf(key), fence, this.#keys.loads];
     return this.#outbox.script({ script: REMOVE, operands }, (reply) =>
       this.#replies.remove(reply),
     );
@@ -331,17 +347,18 @@ export class RedisNode implements CacheNode {
     await Promise.all(removed);
   }
 
-  copy(key: string, fence: string, budget?: Budget): Promise<CopyAnswer> {
-    const operands = [this.#keys.fence, this.#keys.value(key), fence];
-    return this.#outbox.script({ script: COPY, operands, budget }, (reply) =>
+  async copy(key: string, fence: string, budget?: Budget): Promise<CopyAnswer> {
+    const operands = [this.#keys.fence, this.#keys.value(key), this.#keys.sequence, fence];
+    const found = await this.#outbox.script({ script: COPY, operands, budget }, (reply) =>
       this.#replies.copy(reply),
     );
+    return this.tags.judged(key, found, budget);
   }
 
   inspect(key: string): Promise<Inspection> {
     const operands = [this.#keys.value(key), this.#keys.lease(key)];
     return this.#outbox.script({ script: INSPECT, operands }, (reply) =>
-      this.#replies.inspection(reply),
+      this.#replies.inspection(reply, key),
     );
   }
 
@@ -377,12 +394,12 @@ export class RedisNode implements CacheNode {
   }
 
   async install(fence: string, document: string): ReturnType<CacheNode['install']> {
-    const { fence: fenceKey, document: documentKey, run } = this.#keys;
+    const { fence: fenceKey, document: documentKey, run, sequence } = this.#keys;
     const { runId } = this.#standing;
     const answer = await this.#outbox.askUnguarded(
       (client) => {
         const rest = [fence, document, runId, '', this.#deadline()];
-        return runScript(client, INSTALL, [fenceKey, documentKey, run, ...rest]);
+        return runScript(client, INSTALL, [fenceKey, documentKey, run, sequence, ...rest]);
       },
       (reply) => (reply === REPLY.late ? undefined : this.#replies.install(reply)),
     );

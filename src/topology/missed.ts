@@ -21,8 +21,10 @@ import { type Clock, pause } from '../clock.ts';
 import { NodeUnavailableError } from '../errors.ts';
 import { type Notes, OVERFLOW } from '../node/guard-node.ts';
 import type { CacheNode, MissedKeys } from '../node/node.ts';
+import type { Invalidation } from '../node/tag-node.ts';
 import { parseDocument, type TopologyDocument } from './document.ts';
 import { guardiansOf } from './guardians.ts';
+import { noteOf, readNotes } from './missed-notes.ts';
 import type { Snapshot } from './snapshot.ts';
 
 /** The topology, as far as it matters here. */
@@ -58,7 +60,7 @@ interface List {
 
 const noop = (): void => undefined;
 
-export const NONE_MISSED: Missed = { keys: [], removed: noop, more: 'no' };
+export const NONE_MISSED: Missed = { keys: [], invalidations: [], removed: noop, more: 'no' };
 
 /** Notes for one node, gathered from all that fail together. */
 interface Gathered {
@@ -88,14 +90,14 @@ export class MissedDeletes {
   }
 
   /**
-   * Notes at the guardians of a node that it did not confirm the removal of
-   * `key`. Resolves to whether one of them has it; never rejects.
+   * Notes at the guardians of a node that it did not confirm the removal of a
+   * key, a tag or a prefix. Resolves to whether one of them has it; never rejects.
    *
    * @param keepMs After that the value has expired by itself.
    */
-  note(id: string, key: string, keepMs: number): Promise<boolean> {
+  note(id: string, missed: string | Invalidation, keepMs: number): Promise<boolean> {
     const gathered = this.#gathered.get(id) ?? this.#gather(id);
-    gathered.keys.add(key);
+    gathered.keys.add(noteOf(missed));
     gathered.keepMs = Math.max(gathered.keepMs, keepMs);
     return gathered.sent;
   }
@@ -144,12 +146,12 @@ export class MissedDeletes {
     if (lists.length === 0) return { ...NONE_MISSED, more: this.#inDoubt(id) };
     this.#heardAt.set(id, this.#topology.document.epoch);
     this.#noted.delete(id);
-    const keys = keysOf(lists);
+    const missed = missedOf(lists);
     return {
-      keys,
+      ...missed,
       removed: () => {
         if (lists.every(({ notes }) => notes.size === 0)) return;
-        this.#removedAt(id, keys)
+        this.#removedAt(id, missed)
           .then(() => takeOff(id, lists))
           .catch(noop);
       },
@@ -232,16 +234,18 @@ export class MissedDeletes {
     const node = this.#host.node(id);
     if (node?.state().state !== 'up') return;
     const lists = (await this.#ask(id)) ?? [];
-    const keys = keysOf(lists);
-    if (keys.length === 0) return;
-    await node.removeAll(keys);
-    await this.#removedAt(id, keys);
+    const missed = missedOf(lists);
+    const { keys, invalidations } = missed;
+    if (keys.length + invalidations.length === 0) return;
+    if (invalidations.length > 0) await node.tags.raiseAnyway(invalidations);
+    if (keys.length > 0) await node.removeAll(keys);
+    await this.#removedAt(id, missed);
     await takeOff(id, lists);
   }
 
   // While the ring changes, a read may have copied the old value from this
   // node to the present owner before it was removed here.
-  async #removedAt(id: string, keys: readonly string[]): Promise<void> {
+  async #removedAt(id: string, { keys, invalidations }: MissedHere): Promise<void> {
     const { snapshot } = this.#topology;
     if (snapshot.source === undefined) return;
     const byOwner = new Map<CacheNode, string[]>();
@@ -251,7 +255,12 @@ export class MissedDeletes {
       const owner = snapshot.owner(hash);
       byOwner.set(owner, [...(byOwner.get(owner) ?? []), key]);
     }
-    await Promise.all([...byOwner].map(([owner, moved]) => owner.removeAll(moved)));
+    const removed = [...byOwner].map(([owner, moved]) => owner.removeAll(moved));
+    const raised = snapshot.ring.ids.map((owner) => {
+      if (invalidations.length === 0) return undefined;
+      return snapshot.nodes.get(owner)?.tags.raiseAnyway(invalidations);
+    });
+    await Promise.all([...removed, ...raised]);
   }
 }
 
@@ -265,10 +274,10 @@ function idOf({ id }: { readonly id: string }): string {
   return id;
 }
 
-function keysOf(lists: readonly List[]): string[] {
-  const keys = new Set(lists.flatMap(({ notes }) => [...notes.keys()]));
-  keys.delete(OVERFLOW);
-  return [...keys];
+type MissedHere = Pick<MissedKeys, 'keys' | 'invalidations'>;
+
+function missedOf(lists: readonly List[]): MissedHere {
+  return readNotes(new Set(lists.flatMap(({ notes }) => [...notes.keys()])));
 }
 
 async function takeOff(id: string, lists: readonly List[]): Promise<void> {

@@ -23,7 +23,9 @@ import {
   UNKNOWN_EPOCH,
   type WriteAnswer,
 } from '../../src/node/node.ts';
+import { newestOf } from '../../src/node/sequence.ts';
 import { SimulatedLocks } from './simulated-locks.ts';
+import { type Found, ServerTags } from './simulated-tags.ts';
 
 interface Entry {
   readonly payload: Payload;
@@ -33,12 +35,14 @@ interface Entry {
   readonly loadMs: number;
   readonly writtenAt: number;
   readonly tags: readonly string[] | undefined;
+  readonly seq: number;
 }
 
 interface Sealed {
   readonly payload: Payload;
   readonly life: Life;
   readonly epoch: number;
+  readonly seq: number;
 }
 
 const codec = new PayloadCodec();
@@ -64,13 +68,16 @@ export class SimulatedServer {
   #saved: Pick<SimulatedServer, 'fence' | 'document' | 'servedRun'> & {
     readonly values: ReadonlyMap<string, Entry>;
     readonly leases: ReadonlyMap<string, { readonly token: string; readonly until: number }>;
-  } = { ...NO_TOPOLOGY, values: new Map(), leases: new Map() };
+    readonly tags: ServerTags['state'];
+  } = { ...NO_TOPOLOGY, values: new Map(), leases: new Map(), tags: undefined };
 
   readonly locks: SimulatedLocks;
+  readonly tags: ServerTags;
 
   constructor(id: string, clock: Clock) {
     this.id = id;
     this.clock = clock;
+    this.tags = new ServerTags(clock);
     this.locks = new SimulatedLocks(this);
   }
 
@@ -83,6 +90,7 @@ export class SimulatedServer {
     this.servedRun = undefined;
     this.#values.clear();
     this.#leases.clear();
+    this.tags.state = undefined;
     this.locks.wipe();
   }
 
@@ -90,14 +98,15 @@ export class SimulatedServer {
   save(): void {
     const { fence, document, servedRun } = this;
     const [values, leases] = [new Map(this.#values), new Map(this.#leases)];
-    this.#saved = { fence, document, servedRun, values, leases };
+    this.#saved = { fence, document, servedRun, values, leases, tags: this.tags.state };
   }
 
   /** Another process, with what was saved last. */
   restartFromSaved(): void {
-    const { fence, document, servedRun, values, leases } = this.#saved;
+    const { fence, document, servedRun, values, leases, tags } = this.#saved;
     this.restart();
     Object.assign(this, { fence, document, servedRun });
+    this.tags.state = tags;
     for (const [key, entry] of values) this.#values.set(key, entry);
     for (const [key, lease] of leases) this.#leases.set(key, lease);
   }
@@ -130,10 +139,10 @@ export class SimulatedServer {
   }
 
   /** What stands under `key`, as a reader sees it. */
-  stored(key: string): Stored | undefined {
+  stored(key: string): Found | undefined {
     const entry = this.#entry(key);
     if (entry === undefined) return undefined;
-    const { payload, stamp, freshUntil, loadMs, writtenAt, tags } = entry;
+    const { payload, stamp, freshUntil, loadMs, writtenAt, tags, seq } = entry;
     return {
       value: codec.decode(payload.codec, payload.flags, payload.bytes),
       stamp,
@@ -141,8 +150,9 @@ export class SimulatedServer {
       freshForMs: freshUntil - this.clock.now(),
       loadMs,
       writtenAt,
-      seq: 0,
+      seq,
       tags,
+      overtaken: false,
       bytes: payload.bytes.length,
     };
   }
@@ -168,7 +178,7 @@ export class SimulatedServer {
     if (held === undefined) {
       this.#leases.set(key, { token: ask.token, until: this.clock.now() + ask.leaseMs });
     }
-    return { kind: 'leased' };
+    return { kind: 'leased', seq: newestOf(this.tags.sequence) };
   }
 
   extendLease(key: string, ask: { token: string; leaseMs: number }): boolean {
@@ -191,7 +201,7 @@ export class SimulatedServer {
     return { kind: 'stored' };
   }
 
-  write(key: string, entry: Sealed & { fence: string }): WriteAnswer {
+  write(key: string, entry: Omit<Sealed, 'seq'> & { fence: string }): WriteAnswer {
     const fenced = this.fencedBy(entry.fence);
     if (fenced !== undefined) return fenced;
     this.#leases.delete(key);
@@ -199,7 +209,7 @@ export class SimulatedServer {
       this.#values.delete(key);
       return { kind: 'refused' };
     }
-    this.#store(key, entry);
+    this.#store(key, { ...entry, seq: newestOf(this.tags.sequence) });
     return { kind: 'stored' };
   }
 
@@ -285,6 +295,7 @@ export class SimulatedServer {
     }
     this.fence = fence;
     this.document = document;
+    if (this.servedRun !== this.runId) this.tags.begin();
     this.servedRun = this.runId;
     return { kind: 'installed' };
   }
@@ -294,7 +305,7 @@ export class SimulatedServer {
     return this.#lease(key)?.token === token;
   }
 
-  #store(key: string, { payload, life, epoch }: Sealed): void {
+  #store(key: string, { payload, life, epoch, seq }: Sealed): void {
     const now = this.clock.now();
     const { ttlMs, staleMs, loadMs, ageMs = 0, tags } = life;
     this.#values.set(key, {
@@ -305,6 +316,7 @@ export class SimulatedServer {
       loadMs,
       writtenAt: now - ageMs,
       tags,
+      seq,
     });
   }
 

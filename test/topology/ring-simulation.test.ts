@@ -4,7 +4,7 @@
  */
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { Writes, type WritesParts } from '../../src/load/writes.ts';
-import type { Fenced, Greeting } from '../../src/node/node.ts';
+import type { Fenced } from '../../src/node/node.ts';
 import type { Snapshot } from '../../src/topology/snapshot.ts';
 import type { Topology } from '../../src/topology/topology.ts';
 import { randomOf } from '../cache/random.ts';
@@ -134,8 +134,9 @@ class CarelessServer extends SimulatedServer {
 
 /** Says of what it had before a restart that it is of this run. */
 class ForgetfulServer extends SimulatedServer {
-  override greeting(): Greeting {
-    return { ...super.greeting(), servedRun: this.runId };
+  override restartFromSaved(): void {
+    super.restartFromSaved();
+    if (this.fence !== undefined) this.servedRun = this.runId;
   }
 }
 
