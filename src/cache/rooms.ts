@@ -79,7 +79,7 @@ export async function joinRooms(
   const swapped: TopologyParts['swapped'] = (snapshot, adopted) => {
     locks.follow();
     changer.follow();
-    memory.follow((key) => snapshot.ring.owner(key));
+    memory.follow((key) => snapshot.ring.owner(key), snapshot.floors);
     events.emit(adopted ? 'topology:adopted' : 'topology:changed', {
       epoch: snapshot.epoch,
       state: snapshot.state,

@@ -18,13 +18,16 @@
  * Redis never makes a read fail, nor wait longer than the node's timeout.
  */
 import { type InvalidValueError, NodeUnavailableError } from '../errors.ts';
+import type { Memory } from '../memory/memory.ts';
 import type { Stored } from '../node/node.ts';
 import { Flight, type FlightControl, type Work } from './flight.ts';
-import { type MissParts, MissPath, whatHolds } from './miss-path.ts';
+import { type MissParts, MissPath } from './miss-path.ts';
 import { type EntrySettings, isDueEarly } from './settings.ts';
 import type { Sighting } from './sighting.ts';
+import { Storing, whatHolds } from './storing.ts';
 
 export interface LoaderParts extends Omit<MissParts, 'valueRefused' | 'offerStale'> {
+  readonly memory: Memory;
   readonly listener: LoadListener;
 }
 
@@ -57,15 +60,18 @@ export class Loader implements FlightControl {
   /** Under way still, though a set or delete came: nobody joins them any more. */
   readonly #overtaken = new Set<Flight>();
   readonly #misses: MissPath;
+  readonly #storing: Storing;
   #closed: Error | undefined;
 
   constructor(parts: LoaderParts) {
     this.#parts = parts;
-    this.#misses = new MissPath({
+    this.#storing = new Storing(parts);
+    const missParts = {
       ...parts,
       valueRefused: parts.listener.valueRefused,
-      offerStale: (flight, stored) => this.#offerStale(flight, stored),
-    });
+      offerStale: (flight: Flight, stored: Stored) => this.#offerStale(flight, stored),
+    };
+    this.#misses = new MissPath(missParts, this.#storing);
   }
 
   /** The flight under way for `key`, or a new one, which the others that ask will join. */
@@ -166,10 +172,8 @@ export class Loader implements FlightControl {
 
   #finishWith(flight: Flight, stored: Stored): void {
     if (flight.settings.memory) {
-      this.#misses.remember(flight, stored.value, {
-        ...whatHolds(stored),
-        agedMs: flight.owner.lastReadMs,
-      });
+      const agedMs = flight.owner.lastReadMs;
+      this.#storing.remember(flight, stored.value, { ...whatHolds(stored), agedMs });
     }
     this.#leave(flight);
     flight.answer(stored.value);

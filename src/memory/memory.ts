@@ -125,6 +125,8 @@ export interface Arrival {
   readonly forMs: number;
   /** How long ago the node was asked, or the load began. */
   readonly agedMs: number;
+  /** Whether the node does not have it, so that it tells nothing of a delete. */
+  readonly notAtNode?: boolean;
   readonly bytes: number;
   /** Of its tags, and the sequence of the node under which it began. */
   readonly records?: readonly TagRecord[] | undefined;
@@ -152,6 +154,7 @@ export class Memory {
   /** Who owned a key after each of the last changes of owners. */
   readonly #owners: ((key: string) => string)[] = [];
   #era = 0;
+  #floors: Readonly<Record<string, number>> = {};
   /** The time when it was last looked at. */
   #now: number;
   /** Reads left until the next look. */
@@ -227,7 +230,7 @@ export class Memory {
     this.#look();
     const lineage = this.#lineage(this.#source(from.node));
     const own = typeof from.ticket === 'object' ? from.ticket : undefined;
-    const mayBeUntold = own !== undefined || lineage.trustedUntil === undefined;
+    const mayBeUntold = own !== undefined || from.notAtNode || lineage.trustedUntil === undefined;
     const boundMs = mayBeUntold ? this.#maxStaleMs - from.agedMs : this.#ttlMs;
     const ttl = Math.floor(Math.min(from.forMs, this.#ttlMs, boundMs));
     // lru-cache takes 0 and NaN as "for ever".
@@ -318,8 +321,16 @@ export class Memory {
     this.#judgeTrust(this.#clock.now());
   }
 
-  /** Owners have changed: an entry stays only if its node owns it still. O(nodes). */
-  follow(ownerOf: (key: string) => string): void {
+  /**
+   * Owners have changed: an entry stays only if its node owns it still, and is believed still. O(nodes).
+   *
+   * @param floors For each node, a number that has risen when what it had before is not believed any more.
+   */
+  follow(ownerOf: (key: string) => string, floors: Readonly<Record<string, number>> = {}): void {
+    for (const [node, floor] of Object.entries(floors)) {
+      if (floor > (this.#floors[node] ?? 0)) this.#source(node).generation++;
+    }
+    this.#floors = floors;
     this.#era++;
     this.#owners.push(ownerOf);
     if (this.#owners.length > MAX_ERAS) this.#owners.shift();

@@ -113,9 +113,18 @@ export type CopyAnswer =
       readonly payload: Payload;
       /** What is left of its life here. */
       readonly life: Life;
+      /** As of none. */
+      readonly leaseLeftMs: number;
     }
-  | { readonly kind: 'none' }
+  /** `leaseLeftMs`: for so long somebody else has the right to store one yet; 0 when nobody has. */
+  | { readonly kind: 'none'; readonly leaseLeftMs: number }
   | Fenced;
+
+export interface ScanStep {
+  readonly of: 'values' | 'leases';
+  /** About how many keys of any kind the server looks at. */
+  readonly count: number;
+}
 
 /** What stands at a node under one key, for people. */
 export interface Inspection {
@@ -266,8 +275,8 @@ export interface CacheNode {
   copy(key: string, fence: string, budget?: Budget): Promise<CopyAnswer>;
 
   inspect(key: string): Promise<Inspection>;
-  /** One step through the keys that have a value here; ends when `cursor` is '0' again. */
-  scan(cursor: string, count: number): Promise<{ cursor: string; keys: string[] }>;
+  /** One step through the keys that have a value, or a lease, here; ends when `cursor` is '0' again. */
+  scan(cursor: string, step: ScanStep): Promise<{ cursor: string; keys: string[] }>;
   /** How many keys the server's database holds, of every namespace: an upper bound for `scan`. */
   size(): Promise<number>;
   /** What the server says of itself, now. */

@@ -35,6 +35,7 @@ import type {
   Payload,
   Reader,
   RemoveAnswer,
+  ScanStep,
   WriteAnswer,
 } from './node.ts';
 import { NodeClock } from './node-clock.ts';
@@ -348,7 +349,7 @@ export class RedisNode implements CacheNode {
   }
 
   async copy(key: string, fence: string, budget?: Budget): Promise<CopyAnswer> {
-    const operands = [this.#keys.fence, this.#keys.value(key), this.#keys.sequence, fence];
+    const operands = [...this.#keysOf(key), this.#keys.sequence, fence];
     const found = await this.#outbox.script({ script: COPY, operands, budget }, (reply) =>
       this.#replies.copy(reply),
     );
@@ -362,11 +363,11 @@ export class RedisNode implements CacheNode {
     );
   }
 
-  scan(cursor: string, count: number): Promise<{ cursor: string; keys: string[] }> {
-    const prefix = this.#keys.value('');
+  scan(cursor: string, step: ScanStep): ReturnType<CacheNode['scan']> {
+    const prefix = step.of === 'values' ? this.#keys.value('') : this.#keys.lease('');
     const pattern = `${prefix.replace(/[\\*?[\]]/g, '\\$&')}*`;
     return this.#outbox.ask(
-      (client) => client.scan(cursor, 'MATCH', pattern, 'COUNT', count),
+      (client) => client.scan(cursor, 'MATCH', pattern, 'COUNT', step.count),
       (reply) => {
         const [next, keys] = reply as [string, string[]];
         return { cursor: next, keys: keys.map((key) => key.slice(prefix.length)) };

@@ -65,10 +65,10 @@ export class ReplyReader {
   }
 
   copy(reply: unknown): CopyAnswer | Unjudged<CopyAnswer> {
-    if (!Array.isArray(reply)) return fenced(reply) ?? { kind: 'none' };
-    const [entry, leftMs, sequence] = reply as [Buffer, number, Buffer];
+    if (!Array.isArray(reply)) return fenced(reply) ?? { kind: 'none', leaseLeftMs: Number(reply) };
+    const [entry, leftMs, leaseLeftMs, sequence] = reply as [Buffer, number, number, Buffer];
     const stored = this.#read(entry);
-    if (stored === undefined) return { kind: 'none' };
+    if (stored === undefined) return { kind: 'none', leaseLeftMs };
     const ttlMs = Math.max(0, stored.freshForMs);
     const life = {
       ttlMs,
@@ -78,7 +78,8 @@ export class ReplyReader {
       ageMs: Math.max(0, stored.freshUntil - stored.freshForMs - stored.writtenAt),
       tags: stored.tags,
     };
-    const answer: CopyAnswer = { kind: 'value', stored, payload: payloadOf(entry), life };
+    const payload = payloadOf(entry);
+    const answer: CopyAnswer = { kind: 'value', stored, payload, life, leaseLeftMs };
     return { answer, stored, at: this.#host.tags.seen(sequence) };
   }
 

@@ -134,13 +134,14 @@ over(KEYS[3], redis.call('GETDEL', KEYS[3]))
 return removed`,
 );
 
-/** fence value sequence · fence → the value, what is left of its life, the sequence | 0. */
+/** fence value lease sequence · fence → the value, what is left of its life and of a lease, 0 if there is none, sequence | what is left of a lease. */
 export const COPY = script(
-  3,
+  4,
   `${FENCED}${SEQUENCE}
 local value = redis.call('GET', KEYS[2])
-if not value then return 0 end
-return {value, redis.call('PTTL', KEYS[2]), sequence(KEYS[3])}`,
+local leased = math.max(0, redis.call('PTTL', KEYS[3]))
+if not value then return leased end
+return {value, redis.call('PTTL', KEYS[2]), leased, sequence(KEYS[4])}`,
 );
 
 /** lease · token leaseMs → 1 lengthened | 0 not ours. Touches only what the token owns: no fence. */

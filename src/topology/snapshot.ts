@@ -48,7 +48,7 @@ export class Snapshot {
   readonly nodes: ReadonlyMap<string, CacheNode>;
   readonly lockFloor: number;
   readonly #eras: readonly RingEra[];
-  readonly #floors: Readonly<Record<string, number>>;
+  readonly floors: Readonly<Record<string, number>>;
   readonly #highestFloor: number;
   readonly #owners: readonly CacheNode[];
   readonly #sources: readonly CacheNode[];
@@ -67,7 +67,7 @@ export class Snapshot {
     this.leaving = parts.leaving;
     this.lockFloor = parts.lockFloor;
     this.#eras = parts.eras;
-    this.#floors = parts.floors;
+    this.floors = parts.floors;
     this.#highestFloor = Math.max(0, ...Object.values(parts.floors));
     this.#owners = this.ring.ids.map((id) => this.#node(id));
     this.#sources = this.source === undefined ? [] : this.source.ids.map((id) => this.#node(id));
@@ -146,7 +146,7 @@ export class Snapshot {
     stored: Pick<Stored, 'stamp'>,
     at: { hash: number; node: string; fromEra: number },
   ): boolean {
-    if (stored.stamp < (this.#floors[at.node] ?? 0)) return false;
+    if (stored.stamp < (this.floors[at.node] ?? 0)) return false;
     let since = Number.POSITIVE_INFINITY;
     for (let i = at.fromEra; i < this.#eras.length; i++) {
       const { ring, since: began, takenBack } = this.#eras[i]!;

@@ -57,6 +57,7 @@ export interface Given {
   readonly forMs?: number;
   readonly agedMs?: number;
   readonly bytes?: number;
+  readonly notAtNode?: boolean;
 }
 
 export function put(memory: Memory, key: string, value: unknown, given: Given = {}): boolean {
@@ -68,5 +69,6 @@ export function put(memory: Memory, key: string, value: unknown, given: Given = 
     forMs: given.forMs ?? 60_000,
     agedMs: given.agedMs ?? 0,
     bytes: given.bytes ?? 10,
+    notAtNode: given.notAtNode ?? false,
   });
 }

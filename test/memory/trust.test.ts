@@ -121,6 +121,16 @@ describe('a node that is tracked', () => {
     expect(put(memory, 'key', 1, { agedMs: 1_000 })).toBe(false);
   });
 
+  test('has what it does not have itself kept for maxStale: nobody tells of a delete of it', () => {
+    const memory = tracked();
+    put(memory, 'key', 1, { notAtNode: true, agedMs: 400 });
+    memory.heard('a', clock.ms + 10_000);
+    advance(600);
+    expect(memory.get('key')).toBe(1);
+    advance(1);
+    expect(memory.get('key')).toBeUndefined();
+  });
+
   test('drops what is on its way when all of it was flushed', () => {
     const memory = tracked();
     const ticket = memory.ticket(7);

@@ -27,6 +27,7 @@ import type {
   NodeStats,
   Reader,
   RemoveAnswer,
+  ScanStep,
   WriteAnswer,
 } from '../../src/node/node.ts';
 import { readReport, type ServerReport } from '../../src/node/report.ts';
@@ -260,8 +261,8 @@ export class SimulatedNode implements CacheNode {
     return this.#ask(`inspect ${key}`, () => this.server.inspect(key));
   }
 
-  scan(cursor: string, count: number): Promise<{ cursor: string; keys: string[] }> {
-    return this.#ask('scan', () => this.server.scan(cursor, count));
+  scan(cursor: string, step: ScanStep): Promise<{ cursor: string; keys: string[] }> {
+    return this.#ask(`scan ${step.of}`, () => this.server.scan(cursor, step));
   }
 
   size(): Promise<number> {

@@ -177,7 +177,7 @@ export class SimulatedProcess {
         options.swapping?.(snapshot);
         eras.follow();
         made?.changer.follow();
-        memory.follow((key) => snapshot.ring.owner(key));
+        memory.follow((key) => snapshot.ring.owner(key), snapshot.floors);
         swaps.push({ snapshot, adopted });
       },
     });

@@ -19,6 +19,7 @@ import {
   type Life,
   type Payload,
   type RemoveAnswer,
+  type ScanStep,
   type Stored,
   UNKNOWN_EPOCH,
   type WriteAnswer,
@@ -127,6 +128,11 @@ export class SimulatedServer {
 
   get keys(): string[] {
     const keys = [...this.#values.keys()].filter((key) => this.#entry(key) !== undefined);
+    return keys.sort((a, b) => (a < b ? -1 : 1));
+  }
+
+  get leased(): string[] {
+    const keys = [...this.#leases.keys()].filter((key) => this.#lease(key) !== undefined);
     return keys.sort((a, b) => (a < b ? -1 : 1));
   }
 
@@ -252,12 +258,13 @@ export class SimulatedServer {
     if (fenced !== undefined) return fenced;
     const entry = this.#entry(key);
     const stored = this.stored(key);
-    if (entry === undefined || stored === undefined) return { kind: 'none' };
+    const { leaseLeftMs } = this.inspect(key);
+    if (entry === undefined || stored === undefined) return { kind: 'none', leaseLeftMs };
     const ttlMs = Math.max(0, stored.freshForMs);
     const staleMs = entry.keepUntil - this.clock.now() - ttlMs;
     const { loadMs, tags, writtenAt } = entry;
     const life = { ttlMs, staleMs, loadMs, ageMs: this.clock.now() - writtenAt, tags };
-    return { kind: 'value', stored, payload: entry.payload, life };
+    return { kind: 'value', stored, payload: entry.payload, life, leaseLeftMs };
   }
 
   inspect(key: string): Inspection {
@@ -271,9 +278,10 @@ export class SimulatedServer {
   }
 
   /** Whoever is there from the first step to the last is met, whatever else comes and goes. */
-  scan(cursor: string, count: number): { cursor: string; keys: string[] } {
+  scan(cursor: string, { of, count }: ScanStep): { cursor: string; keys: string[] } {
     const after = cursor === '0' ? '' : cursor.slice(1);
-    const rest = this.keys.filter((key) => key > after);
+    const all = of === 'values' ? this.keys : this.leased;
+    const rest = all.filter((key) => key > after);
     const keys = rest.slice(0, count);
     return { cursor: keys.length < rest.length ? `@${keys.at(-1)}` : '0', keys };
   }
