@@ -278,10 +278,10 @@ export class Memory {
     this.#voidTickets();
   }
 
-  /** Removes keys that came from `node`. O(entries). */
-  sweep(node: string, isMeant: (key: string) => boolean): void {
-    for (const [key, { lineage }] of this.#entries?.entries() ?? []) {
-      if (lineage.source.node === node && isMeant(key)) this.#entries?.delete(key);
+  /** Removes what came from `node` and is meant. O(entries). */
+  sweep(node: string, isMeant: (key: string, seq: number) => boolean): void {
+    for (const [key, { lineage, seq }] of this.#entries?.entries() ?? []) {
+      if (lineage.source.node === node && isMeant(key, seq)) this.#entries?.delete(key);
     }
   }
 

@@ -29,8 +29,8 @@ export interface News {
 export interface TagHost {
   /** Records that entries in memory refer to. */
   recordsInUse(): ReadonlySet<TagRecord>;
-  /** Keys of this node have been cleared: those that are held in memory are to go. */
-  cleared(node: string, isCleared: (key: string) => boolean): void;
+  /** Keys of this node have been cleared: those that are held in memory are to go, if they were begun before. */
+  cleared(node: string, isCleared: (key: string, seq: number) => boolean): void;
   /** Something was deleted, and nobody knows what: nothing that is held may be shown. */
   uncertain(node: string): void;
 }
@@ -164,18 +164,13 @@ export class KnownTags {
   }
 
   #take(told: News['told']): void {
-    const prefixes: string[] = [];
-    for (const one of told) {
-      this.#table.tell(one, one.seq);
-      if (one.kind === 'prefix') prefixes.push(one.name);
-    }
-    this.#cleared(prefixes);
+    for (const one of told) this.#table.tell(one, one.seq);
+    if (told.some(isPrefix)) this.#sweep();
   }
 
-  #cleared(prefixes: readonly string[]): void {
-    if (prefixes.length === 0) return;
+  #sweep(): void {
     const { node, host } = this.#parts;
-    host.cleared(node, (key) => prefixes.some((prefix) => key.startsWith(prefix)));
+    host.cleared(node, (key, seq) => this.#table.isOvertaken(key, { seq }));
   }
 
   holding(key: string, entry: Begun): Holding | undefined {
@@ -186,7 +181,7 @@ export class KnownTags {
 
   expect(all: readonly Invalidation[], change: Expectation): void {
     for (const one of all) this.#table.expect(one, change);
-    if (change.underWay === 1) this.#cleared(prefixesOf(all));
+    if (change.underWay === 1 && all.some(isPrefix)) this.#sweep();
   }
 
   /** The node has confirmed it. */
@@ -202,6 +197,6 @@ export class KnownTags {
   }
 }
 
-function prefixesOf(all: readonly Invalidation[]): string[] {
-  return all.filter(({ kind }) => kind === 'prefix').map(({ name }) => name);
+function isPrefix({ kind }: Invalidation): boolean {
+  return kind === 'prefix';
 }
