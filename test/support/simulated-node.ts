@@ -187,7 +187,7 @@ export class SimulatedNode implements CacheNode {
     const failed = (error: NodeUnavailableError): void => reader.failed(position, error);
     const look = () => {
       const [stored, epoch] = [this.server.stored(key), this.server.epoch()];
-      return { stored, epoch, at: this.server.tags.sequence };
+      return { stored, epoch, at: this.server.sequence };
     };
     this.#ask(`read ${key}`, look).then(({ stored, epoch, at }) => {
       const found = (): void => {
@@ -246,7 +246,7 @@ export class SimulatedNode implements CacheNode {
   }
 
   #withSequence<T>(act: () => T): () => { answer: T; at: Sequence } {
-    return () => ({ answer: act(), at: this.server.tags.sequence });
+    return () => ({ answer: act(), at: this.server.sequence });
   }
 
   #judged<T extends LeaseAnswer | CopyAnswer>(

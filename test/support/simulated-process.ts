@@ -10,6 +10,7 @@ import { LoadsElsewhere } from '../../src/load/loads-elsewhere.ts';
 import { Reads } from '../../src/load/reads.ts';
 import { type Loader as LoadFunction, LoadRunner } from '../../src/load/runner.ts';
 import type { EntrySettings, LoadTuning } from '../../src/load/settings.ts';
+import { TagDeletes, type TagDeletesParts } from '../../src/load/tag-deletes.ts';
 import { Writes, type WritesParts } from '../../src/load/writes.ts';
 import { Memory, type MemoryTuning } from '../../src/memory/memory.ts';
 import { CacheCounters } from '../../src/metrics/metrics.ts';
@@ -86,6 +87,7 @@ export interface SimulatedProcessOptions {
   /** Made instead of a `Loader`. */
   readonly loader?: (parts: LoaderParts) => Loader;
   /** Made instead of `Writes`. */
+  readonly tagDeletes?: (parts: TagDeletesParts) => TagDeletes;
   readonly writes?: (parts: WritesParts) => Writes;
   /** Called with each snapshot before it is used. */
   readonly swapping?: (snapshot: Snapshot) => void;
@@ -108,6 +110,7 @@ export class SimulatedProcess {
   readonly loader: Loader;
   readonly reads: Reads;
   readonly writes: Writes;
+  readonly tagDeletes: TagDeletes;
   readonly nodes: ReadonlyMap<string, SimulatedNode>;
   /** What happened behind the callers' backs. */
   readonly refreshFailures: unknown[] = [];
@@ -155,6 +158,12 @@ export class SimulatedProcess {
       longestMs: this.settings.ttlMs + this.settings.staleMs,
       unconfirmed: (key) => this.unconfirmed.push(key),
     });
+    this.tagDeletes = (options.tagDeletes ?? ((parts) => new TagDeletes(parts)))({
+      ...shared,
+      loader: this.loader,
+      longestMs: () => this.writes.longestMs,
+      unconfirmed: ({ name }) => this.unconfirmed.push(name),
+    });
   }
 
   /** Not connected yet. */
@@ -168,7 +177,12 @@ export class SimulatedProcess {
       clock,
       ring: options.ring ?? RING,
       seat: (place, host) => {
-        const node = new SimulatedNode(servers.get(place.id), { host, hop });
+        const tagHost = {
+          recordsInUse: () => memory.recordsInUse(),
+          cleared: memory.sweep.bind(memory),
+          uncertain: memory.drop.bind(memory),
+        };
+        const node = new SimulatedNode(servers.get(place.id), { host, hop, tagHost });
         nodes.set(place.id, node);
         options.seated?.(node);
         return node;
@@ -233,6 +247,14 @@ export class SimulatedProcess {
 
   delete(key: string): Promise<boolean> {
     return this.writes.delete(key);
+  }
+
+  deleteByTag(tag: string): Promise<boolean> {
+    return this.tagDeletes.delete([{ kind: 'tag', name: tag }]);
+  }
+
+  clear(): Promise<boolean> {
+    return this.tagDeletes.delete([{ kind: 'prefix', name: '' }]);
   }
 
   async close(): Promise<void> {

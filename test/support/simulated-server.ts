@@ -24,7 +24,7 @@ import {
   UNKNOWN_EPOCH,
   type WriteAnswer,
 } from '../../src/node/node.ts';
-import { newestOf } from '../../src/node/sequence.ts';
+import { newestOf, type Sequence } from '../../src/node/sequence.ts';
 import { SimulatedLocks } from './simulated-locks.ts';
 import { type Found, ServerTags } from './simulated-tags.ts';
 
@@ -138,6 +138,11 @@ export class SimulatedServer {
 
   get size(): number {
     return this.#values.size + this.#leases.size + (this.fence === undefined ? 0 : 2);
+  }
+
+  /** As every answer brings it along. */
+  get sequence(): Sequence {
+    return this.tags.sequence;
   }
 
   epoch(): number {
