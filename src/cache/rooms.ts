@@ -7,9 +7,17 @@ import { LoadsElsewhere } from '../load/loads-elsewhere.ts';
 import { Reads } from '../load/reads.ts';
 import { LoadRunner } from '../load/runner.ts';
 import { TagDeletes } from '../load/tag-deletes.ts';
+import { Touches } from '../load/touches.ts';
 import { Writes } from '../load/writes.ts';
 import type { LockEvents } from '../lock/locks.ts';
 import { Memory } from '../memory/memory.ts';
+import {
+  CopyingMemory,
+  copier,
+  FreezingMemory,
+  freezeDeep,
+  type Share,
+} from '../memory/sharing.ts';
 import { CacheCounters } from '../metrics/metrics.ts';
 import type { PayloadCodec } from '../node/codec.ts';
 import type { TagHost } from '../node/known-tags.ts';
@@ -27,6 +35,8 @@ export interface Rooms {
   readonly events: Emitter<CacheEvents>;
   readonly counters: CacheCounters;
   readonly memory: Memory;
+  /** What each caller of a load gets of its value; undefined: the value. */
+  readonly share: Share | undefined;
   readonly topology: Topology;
   readonly changer: TopologyChanger;
   readonly runner: LoadRunner;
@@ -34,6 +44,7 @@ export interface Rooms {
   readonly reads: Reads;
   readonly writes: Writes;
   readonly tagDeletes: TagDeletes;
+  readonly touches: Touches;
   readonly locks: LockRooms;
   /** Ends the locks and the change under way, and disconnects. */
   end(): Promise<void>;
@@ -47,7 +58,7 @@ export async function joinRooms(
 ): Promise<Rooms> {
   const events = new Emitter<CacheEvents>();
   const counters = new CacheCounters();
-  const memory = new Memory(options.memory, clock);
+  const { memory, share } = joinMemory(options, { codec, clock });
   const listener: NodeListener = {
     state(node, { state }) {
       // What was changed there while it was away is not known: look again.
@@ -107,10 +118,20 @@ export async function joinRooms(
     await changer.end();
     await topology.close();
   };
-  return { ...shared, options, events, changer, ...loading, locks, end };
+  return { ...shared, share, options, events, changer, ...loading, locks, end };
 }
 
-type Loading = Pick<Rooms, 'runner' | 'loads' | 'reads' | 'writes' | 'tagDeletes'>;
+function joinMemory(
+  { memory: tuning, sharing }: ResolvedOptions,
+  { codec, clock }: { codec: PayloadCodec; clock: Clock },
+): Pick<Rooms, 'memory' | 'share'> {
+  if (sharing === 'shared') return { memory: new Memory(tuning, clock), share: undefined };
+  if (sharing === 'frozen') return { memory: new FreezingMemory(tuning, clock), share: freezeDeep };
+  const share = copier((value) => codec.passThrough(value));
+  return { memory: new CopyingMemory(tuning, clock, share), share };
+}
+
+type Loading = Pick<Rooms, 'runner' | 'loads' | 'reads' | 'writes' | 'touches' | 'tagDeletes'>;
 
 function joinLoading(
   shared: Omit<ConstructorParameters<typeof Loader>[0], 'listener'>,
@@ -138,7 +159,8 @@ function joinLoading(
     longestMs: () => writes.longestMs,
     unconfirmed: (one, node) => events.emit('tag:unconfirmed', { ...namedOf(one), node }),
   });
-  return { runner, loads, reads, writes, tagDeletes };
+  const touches = new Touches({ ...shared, lived: (ms) => writes.lived(ms) });
+  return { runner, loads, reads, writes, touches, tagDeletes };
 }
 
 function namedOf({ kind, name }: Invalidation): { tag: string } | { prefix: string } {

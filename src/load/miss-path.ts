@@ -255,7 +255,7 @@ export class MissPath {
       if (payload !== undefined) {
         const { length: bytes } = payload.bytes;
         const { loadMs: agedMs } = loaded;
-        const entry = { freshForMs, agedMs, bytes, seq, tags, notAtNode: true };
+        const entry = { freshForMs, agedMs, valueAgeMs: 0, bytes, seq, tags, notAtNode: true };
         this.#storing.remember(flight, value, entry);
       }
     }

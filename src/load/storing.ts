@@ -6,12 +6,12 @@ import type { Clock } from '../clock.ts';
 import { NodeUnavailableError } from '../errors.ts';
 import type { Arrival, Memory, OwnWrite } from '../memory/memory.ts';
 import type { CacheCounters } from '../metrics/metrics.ts';
-import type { CacheNode, Life, Payload, Stored } from '../node/node.ts';
+import { ageOf, type Life, type Payload, type Stored } from '../node/node.ts';
 import { copyKey } from '../topology/mover.ts';
-import type { Snapshot } from '../topology/snapshot.ts';
 import type { Topology } from '../topology/topology.ts';
 import type { Flight } from './flight.ts';
 import { inTime } from './in-time.ts';
+import { leaseCounts } from './lease-keeper.ts';
 import type { LoadTuning } from './settings.ts';
 
 export interface StoringParts {
@@ -35,10 +35,13 @@ export interface Filling extends Leased {
 }
 
 /** What of an entry decides whether, and for how long, it is held in memory. */
-export type Holdable = Pick<Stored, 'freshForMs' | 'bytes' | 'seq'> & Pick<Life, 'tags'>;
+export type Holdable = Pick<Stored, 'freshForMs' | 'bytes' | 'seq'> &
+  Pick<Life, 'tags'> &
+  Pick<Arrival, 'valueAgeMs'>;
 
-export function whatHolds({ freshForMs, bytes, seq, tags }: Stored): Holdable {
-  return { freshForMs, bytes, seq, tags };
+export function whatHolds(stored: Stored): Holdable {
+  const { freshForMs, bytes, seq, tags } = stored;
+  return { freshForMs, bytes, seq, tags, valueAgeMs: ageOf(stored) };
 }
 
 /** How often a value is sent again under a newer snapshot. */
@@ -72,8 +75,9 @@ export class Storing {
           const agedMs = clock.now() - sentAt;
           const freshForMs = life.ttlMs - agedMs;
           const { length: bytes } = payload.bytes;
-          const { tags } = life;
-          this.remember(flight, value, { freshForMs, agedMs, bytes, seq, tags, ticket: own });
+          const valueAgeMs = (life.ageMs ?? 0) + agedMs;
+          const entry = { freshForMs, agedMs, valueAgeMs, bytes, seq, tags: life.tags };
+          this.remember(flight, value, { ...entry, ticket: own });
         }
         if (answer.kind === 'lost') counters.fencedFills++;
         if (answer.kind === 'stored' && snapshot.owner(flight.hash) !== owner) this.#passOn(key);
@@ -126,21 +130,9 @@ export class Storing {
       ticket: entry.ticket ?? flight.ticket,
       forMs: entry.freshForMs,
       agedMs: entry.agedMs,
+      valueAgeMs: entry.valueAgeMs,
       bytes: entry.bytes,
       notAtNode: entry.notAtNode === true,
     });
   }
-}
-
-/**
- * Whether a lease at this node counts still: the node owns the key, or is the one that is asked
- * besides the owner, from where it will be copied.
- */
-function leaseCounts(
-  now: Snapshot,
-  node: CacheNode,
-  { leasedIn, hash }: { leasedIn: Pick<Stored, 'stamp'>; hash: number },
-): boolean {
-  if (now.owner(hash) === node) return now.believes(leasedIn, hash);
-  return now.previousOwner(hash) === node && now.believesPrevious(leasedIn, hash);
 }

@@ -12,6 +12,7 @@ import { NodeUnavailableError } from '../errors.ts';
 import type { Client, Connection } from './connection.ts';
 import { judge } from './failure.ts';
 import { GUARD_SCRIPTS } from './guard-scripts.ts';
+import { LIFE_SCRIPTS } from './life-scripts.ts';
 import { LOCK_SCRIPTS, RELEASE, releaseOperands } from './lock-scripts.ts';
 import type { Admit, Greeting } from './node.ts';
 import type { NodeClock } from './node-clock.ts';
@@ -22,6 +23,13 @@ import { inPieces, type Removals } from './removals.ts';
 import { DROP, INSTALL, SCRIPTS } from './scripts.ts';
 import { TAG_SCRIPTS } from './tag-scripts.ts';
 
+const ALL_SCRIPTS = [
+  ...SCRIPTS,
+  ...LOCK_SCRIPTS,
+  ...GUARD_SCRIPTS,
+  ...LIFE_SCRIPTS,
+  ...TAG_SCRIPTS,
+];
 /** Another process may raise the epoch between greeting and installation. */
 const MAX_ROUNDS = 3;
 /** The decision may ask other nodes, each within its budget. */
@@ -128,7 +136,7 @@ export class AdmissionProcedure {
         ];
         const [answer] = await Promise.all([
           runScript(client, INSTALL, operands),
-          loadScripts(client, [...SCRIPTS, ...LOCK_SCRIPTS, ...GUARD_SCRIPTS, ...TAG_SCRIPTS]),
+          loadScripts(client, ALL_SCRIPTS),
         ]);
         return answer;
       });

@@ -17,14 +17,19 @@ import type { PayloadCodec } from './codec.ts';
 import type { Life, Payload, Stored } from './node.ts';
 
 export const HEADER_BYTES = 34;
-const VERSION = 2;
+export const VERSION = 2;
 const STAMP_AT = 4;
 const FRESH_UNTIL_AT = 10;
 const LOAD_AT = 16;
 const SEQUENCE_AT = 20;
 const WRITTEN_AT = 28;
-/** A flag of the header; the others belong to the payload. */
-const TAGGED = 0x80;
+/** Flags of the header; the others belong to the payload. */
+export const TAGGED = 0x80;
+/** It is stale, whatever the time is. */
+export const STALE = 0x40;
+/** It is kept for a while when it is stale: its expiry alone cannot tell, it came later than it was sent. */
+export const KEPT = 0x20;
+const OF_HEADER = TAGGED | STALE | KEPT;
 const MAX_UINT32 = 0xffffffff;
 
 export interface EntryHeader {
@@ -33,6 +38,8 @@ export interface EntryHeader {
   readonly loadMs: number;
   readonly writtenAt: number;
   readonly seq: number;
+  /** `STALE` and `KEPT`, or neither. */
+  readonly life?: number;
   /** At most 255, each of at most 255 bytes. */
   readonly tags?: readonly string[] | undefined;
 }
@@ -42,7 +49,7 @@ export function writeEntry(payload: Payload, header: EntryHeader): Buffer {
   const entry = Buffer.allocUnsafe(HEADER_BYTES + tags.length + payload.bytes.length);
   entry[0] = VERSION;
   entry[1] = payload.codec;
-  entry[2] = tags.length > 0 ? payload.flags | TAGGED : payload.flags;
+  entry[2] = payload.flags | (tags.length > 0 ? TAGGED : 0) | (header.life ?? 0);
   entry[3] = 0;
   writeIdentity(entry, STAMP_AT, header);
   entry.writeUInt32BE(Math.min(MAX_UINT32, Math.max(0, Math.round(header.loadMs))), LOAD_AT);
@@ -65,6 +72,8 @@ export function sealEntry(
     writtenAt: Math.max(0, Math.round(nodeNow - ageMs)),
     loadMs,
     seq: entry.seq ?? 0,
+    // A copy of what is stale: fresh for nobody, not even for some milliseconds of another clock.
+    life: (ttlMs <= 0 ? STALE : 0) | (staleMs > 0 ? KEPT : 0),
     tags,
   });
   return [bytes, Math.max(1, Math.ceil(ttlMs + staleMs))];
@@ -103,10 +112,14 @@ export function identityOf(entry: { stamp: number; freshUntil: number }): Buffer
   return bytes;
 }
 
+export function isKept(entry: Buffer): boolean {
+  return (entry[2]! & KEPT) !== 0;
+}
+
 /** The payload of a readable entry, not decoded. */
 export function payloadOf(entry: Buffer): Payload {
   const bytes = entry.subarray(payloadAt(entry));
-  return { codec: entry[1]!, flags: entry[2]! & ~TAGGED, bytes };
+  return { codec: entry[1]!, flags: entry[2]! & ~OF_HEADER, bytes };
 }
 
 /** Beyond the end of what is cut short. */
@@ -147,7 +160,8 @@ export class FoundEntry implements Stored {
     this.value = value;
     this.stamp = entry.readUIntBE(STAMP_AT, 6);
     this.freshUntil = entry.readUIntBE(FRESH_UNTIL_AT, 6);
-    this.freshForMs = this.freshUntil - nodeNow;
+    const freshForMs = this.freshUntil - nodeNow;
+    this.freshForMs = (entry[2]! & STALE) === 0 ? freshForMs : Math.min(0, freshForMs);
     this.loadMs = entry.readUInt32BE(LOAD_AT);
     this.writtenAt = entry.readUIntBE(WRITTEN_AT, 6);
     this.seq = entry.readDoubleBE(SEQUENCE_AT);
@@ -171,7 +185,7 @@ export function readEntry(
   const at = payloadAt(entry);
   if (at > entry.length) return undefined;
   try {
-    const value = codec.decode(entry[1]!, entry[2]! & ~TAGGED, entry.subarray(at));
+    const value = codec.decode(entry[1]!, entry[2]! & ~OF_HEADER, entry.subarray(at));
     if (value === undefined) return undefined;
     return new FoundEntry(value, entry, nodeNow);
   } catch {

@@ -12,6 +12,7 @@ import type { NodeUnavailableError } from '../errors.ts';
 import type { LatencySummary, NodeCounters } from '../metrics/metrics.ts';
 import { type Fenced, UNKNOWN_EPOCH } from './fence.ts';
 import type { GuardNode } from './guard-node.ts';
+import type { LifeNode } from './life-node.ts';
 import type { LockNode } from './lock-node.ts';
 import type { ServerReport } from './report.ts';
 import type { Invalidation, TagNode } from './tag-node.ts';
@@ -55,6 +56,16 @@ export interface Stored {
   readonly overtaken: boolean;
   /** Size of the payload as it was stored. */
   readonly bytes: number;
+}
+
+/** How long ago its value was stored, in milliseconds. */
+export function ageOf({
+  freshUntil,
+  freshForMs,
+  writtenAt,
+}: Pick<Stored, 'freshUntil' | 'freshForMs' | 'writtenAt'>): number {
+  // What is left of its freshness was reckoned with the node's clock.
+  return Math.max(0, freshUntil - freshForMs - writtenAt);
 }
 
 /** Takes the answers to batched reads. Exactly one of the two is called for each read, never within the call of `read`. Must not throw. */
@@ -224,6 +235,8 @@ export interface CacheNode {
   readonly guard: GuardNode;
   /** What is deleted here by tag or prefix. */
   readonly tags: TagNode;
+  /** What changes how long its entries live. */
+  readonly life: LifeNode;
 
   /** Starts connecting; resolves when the first attempt succeeded or failed. Never rejects. */
   open(): Promise<void>;

@@ -15,9 +15,11 @@ import { greetingOf, orphanOf, removeKeys } from './admission.ts';
 import { type BacklogHost, orphansOf, removalsOf } from './backlog.ts';
 import { EpochMemo, type ReadHost } from './batch.ts';
 import type { PayloadCodec } from './codec.ts';
+import { Deadlines } from './deadlines.ts';
 import { aroundSequence, identityOf, sealEntry } from './entry.ts';
 import type { GuardNode } from './guard-node.ts';
 import type { TagHost } from './known-tags.ts';
+import type { LifeNode } from './life-node.ts';
 import type {
   Budget,
   CacheNode,
@@ -44,6 +46,7 @@ import { Outbox } from './outbox.ts';
 import { PushChannel, type PushWatch } from './push.ts';
 import { runScript } from './question.ts';
 import { RedisGuardNode } from './redis-guard-node.ts';
+import { RedisLifeNode } from './redis-life-node.ts';
 import { RedisLockNode } from './redis-lock-node.ts';
 import { RedisTagNode } from './redis-tag-node.ts';
 import { inPieces, type Removals } from './removals.ts';
@@ -65,9 +68,6 @@ import {
 import { Standing } from './standing.ts';
 import { BREAKER_DEFAULTS, type BreakerTuning, NODE_DEFAULTS, type NodeTuning } from './tuning.ts';
 
-/** What we may be wrong about the clock of a node. */
-const CLOCK_MARGIN_MS = 25;
-
 export interface NodeParts {
   readonly clock: Clock;
   /** Before every key on the node; no braces. */
@@ -87,6 +87,7 @@ export class RedisNode implements CacheNode {
   readonly locks: RedisLockNode;
   readonly guard: GuardNode;
   readonly tags: RedisTagNode;
+  readonly life: LifeNode;
   readonly #clock: Clock;
   readonly #keys: NodeKeys;
   readonly #nodeClock: NodeClock;
@@ -97,8 +98,7 @@ export class RedisNode implements CacheNode {
   readonly #outbox: Outbox;
   readonly #replies: ReplyReader;
   readonly #push: PushChannel;
-  /** How long after it was sent a request may act. */
-  readonly #actMs: number;
+  readonly #deadlines: Deadlines;
   #closing: Promise<void> | undefined;
 
   constructor(place: Place, parts: NodeParts) {
@@ -150,16 +150,19 @@ export class RedisNode implements CacheNode {
       standing: this.#standing,
       counters: this.#counters,
     });
-    this.guard = new RedisGuardNode({
-      keys: this.#keys,
-      outbox: this.#outbox,
-      standing: this.#standing,
+    const own = { keys: this.#keys, outbox: this.#outbox };
+    this.guard = new RedisGuardNode({ ...own, standing: this.#standing });
+    this.#deadlines = new Deadlines(this.#nodeClock, tuning.timeoutMs, () =>
+      this.#standing.connection.failures.plain('timeout', 'its clock was set'),
+    );
+    this.life = new RedisLifeNode({
+      ...own,
+      nodeClock: this.#nodeClock,
+      deadlines: this.#deadlines,
     });
-    this.#actMs = tuning.timeoutMs + CLOCK_MARGIN_MS;
     this.#push = new PushChannel(place, { clock, tuning, keys: this.#keys, watch: parts.watch });
     this.locks = new RedisLockNode({
-      keys: this.#keys,
-      outbox: this.#outbox,
+      ...own,
       push: this.#push,
       orphans: this.#orphans,
       runId: () => this.#standing.runId,
@@ -311,23 +314,12 @@ export class RedisNode implements CacheNode {
         this.#counters.scripts += 1;
         const [sealed, keepMs] = sealEntry(entry, this.#nodeClock.now());
         const [head, tail] = aroundSequence(sealed);
-        const rest = [entry.fence, head, keepMs, this.#deadline(), this.#keys.loads, tail];
+        const rest = [entry.fence, head, keepMs, this.#deadlines.next(), this.#keys.loads, tail];
         return runScript(client, WRITE, [...keys, ...rest]);
       },
       (reply) => (reply === REPLY.late ? undefined : this.#replies.write(reply)),
     );
-    return answer ?? this.#late();
-  }
-
-  /** Until when a request sent now may act, in the time of the node. */
-  #deadline(): number {
-    return Math.ceil(this.#nodeClock.now() + this.#actMs);
-  }
-
-  /** It answered in time that the request was late, so its clock is another one than we know. */
-  #late(): never {
-    this.#nodeClock.mistrust();
-    throw this.#standing.connection.failures.plain('timeout', 'its clock was set');
+    return answer ?? this.#deadlines.missed();
   }
 
   remove(key: string, fence: string): Promise<RemoveAnswer> {
@@ -399,11 +391,11 @@ export class RedisNode implements CacheNode {
     const { runId } = this.#standing;
     const answer = await this.#outbox.askUnguarded(
       (client) => {
-        const rest = [fence, document, runId, '', this.#deadline()];
+        const rest = [fence, document, runId, '', this.#deadlines.next()];
         return runScript(client, INSTALL, [fenceKey, documentKey, run, sequence, ...rest]);
       },
       (reply) => (reply === REPLY.late ? undefined : this.#replies.install(reply)),
     );
-    return answer ?? this.#late();
+    return answer ?? this.#deadlines.missed();
   }
 }

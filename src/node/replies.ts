@@ -1,14 +1,15 @@
 /** What the scripts answered, as the closed lists of the contract. */
 import type { ReadHost } from './batch.ts';
-import { type FoundEntry, payloadOf, readEntry } from './entry.ts';
-import type {
-  CopyAnswer,
-  Fenced,
-  FillAnswer,
-  Inspection,
-  LeaseAnswer,
-  RemoveAnswer,
-  WriteAnswer,
+import { type FoundEntry, isKept, payloadOf, readEntry } from './entry.ts';
+import {
+  ageOf,
+  type CopyAnswer,
+  type Fenced,
+  type FillAnswer,
+  type Inspection,
+  type LeaseAnswer,
+  type RemoveAnswer,
+  type WriteAnswer,
 } from './node.ts';
 import { REPLY } from './scripts.ts';
 import { newestOf, type Sequence } from './sequence.ts';
@@ -72,10 +73,9 @@ export class ReplyReader {
     const ttlMs = Math.max(0, stored.freshForMs);
     const life = {
       ttlMs,
-      staleMs: Math.max(0, leftMs - ttlMs),
+      staleMs: isKept(entry) ? Math.max(0, leftMs - ttlMs) : 0,
       loadMs: stored.loadMs,
-      // What is left of its freshness was reckoned with the same clock.
-      ageMs: Math.max(0, stored.freshUntil - stored.freshForMs - stored.writtenAt),
+      ageMs: ageOf(stored),
       tags: stored.tags,
     };
     const payload = payloadOf(entry);

@@ -39,7 +39,7 @@ end`;
 // on their way meanwhile (a connection that stood still, a partition that heals) must not bring the
 // older value back, nor a change of the ring that nobody makes any more. A fill needs no such bound:
 // its lease has ended. The deadline is in milliseconds since 1970, in the clock of the node.
-const IN_TIME = (deadline: number): string => `
+export const IN_TIME = (deadline: number): string => `
 local time = redis.call('TIME')
 if time[1] * 1000 + time[2] / 1000 > tonumber(ARGV[${deadline}]) then return ${REPLY.late} end`;
 
@@ -65,7 +65,7 @@ end`;
 
 // Tells those who wait for the load under a lease that it is over. A server
 // that does not let us PUBLISH has no receivers: they ask again by themselves.
-const OVER = (channel: number): string => `
+export const OVER = (channel: number): string => `
 local function over(key, held)
   if held and string.sub(held, -1) == '${WAITED_FOR}' then redis.pcall('PUBLISH', ARGV[${channel}], key) end
 end`;

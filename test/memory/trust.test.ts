@@ -1,6 +1,7 @@
 /** What keeps memory from showing for longer than maxStale what others have changed. */
 import { describe, expect, test } from 'vitest';
-import type { Memory, MemoryTuning } from '../../src/memory/memory.ts';
+import type { Memory } from '../../src/memory/memory.ts';
+import type { MemoryTuning } from '../../src/memory/settings.ts';
 import { advance, clock, memoryOf, put } from './subject.ts';
 
 describe('a node that is tracked', () => {

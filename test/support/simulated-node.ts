@@ -13,6 +13,7 @@ import { within } from '../../src/clock.ts';
 import { NodeUnavailableError, type Unavailability } from '../../src/errors.ts';
 import type { GuardNode } from '../../src/node/guard-node.ts';
 import type { TagHost } from '../../src/node/known-tags.ts';
+import type { LifeNode } from '../../src/node/life-node.ts';
 import type { LockNode } from '../../src/node/lock-node.ts';
 import type {
   Budget,
@@ -65,6 +66,7 @@ export class SimulatedNode implements CacheNode {
   readonly locks: LockNode;
   readonly guard: GuardNode;
   readonly tags: SimulatedTags;
+  readonly life: LifeNode;
   fault: Fault = 'none';
   /** Requests that were sent, by what they asked. */
   readonly sent: string[] = [];
@@ -97,6 +99,10 @@ export class SimulatedNode implements CacheNode {
       ask: (what, act) => this.#ask(what, act),
       late: () => this.#unavailable('timeout'),
     });
+    this.life = {
+      expire: (key, fence) => this.#ask(`expire ${key}`, () => server.expire(key, fence)),
+      touch: (key, ask) => this.#ask(`touch ${key}`, () => server.touch(key, ask)),
+    };
     this.locks = simulatedLockNode(server.locks, (what, act) => this.#ask(what, act));
   }
 

@@ -11,8 +11,10 @@ import { Reads } from '../../src/load/reads.ts';
 import { type Loader as LoadFunction, LoadRunner } from '../../src/load/runner.ts';
 import type { EntrySettings, LoadTuning } from '../../src/load/settings.ts';
 import { TagDeletes, type TagDeletesParts } from '../../src/load/tag-deletes.ts';
+import { Touches } from '../../src/load/touches.ts';
 import { Writes, type WritesParts } from '../../src/load/writes.ts';
-import { Memory, type MemoryTuning } from '../../src/memory/memory.ts';
+import { Memory } from '../../src/memory/memory.ts';
+import type { MemoryTuning } from '../../src/memory/settings.ts';
 import { CacheCounters } from '../../src/metrics/metrics.ts';
 import { PayloadCodec } from '../../src/node/codec.ts';
 import { TopologyChanger } from '../../src/topology/change.ts';
@@ -111,6 +113,7 @@ export class SimulatedProcess {
   readonly reads: Reads;
   readonly writes: Writes;
   readonly tagDeletes: TagDeletes;
+  readonly touches: Touches;
   readonly nodes: ReadonlyMap<string, SimulatedNode>;
   /** What happened behind the callers' backs. */
   readonly refreshFailures: unknown[] = [];
@@ -164,6 +167,7 @@ export class SimulatedProcess {
       longestMs: () => this.writes.longestMs,
       unconfirmed: ({ name }) => this.unconfirmed.push(name),
     });
+    this.touches = new Touches({ ...shared, lived: (ms) => this.writes.lived(ms) });
   }
 
   /** Not connected yet. */
@@ -255,6 +259,14 @@ export class SimulatedProcess {
 
   clear(): Promise<boolean> {
     return this.tagDeletes.delete([{ kind: 'prefix', name: '' }]);
+  }
+
+  expire(key: string): Promise<boolean> {
+    return this.writes.expire(key);
+  }
+
+  touch(key: string, options: Partial<EntrySettings> = {}): Promise<boolean> {
+    return this.touches.touch(key, { ...this.settings, ...options });
   }
 
   async close(): Promise<void> {

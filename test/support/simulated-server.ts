@@ -9,6 +9,7 @@ import type { Clock } from '../../src/clock.ts';
 import { PayloadCodec } from '../../src/node/codec.ts';
 import { epochOf } from '../../src/node/fence.ts';
 import type { NoteAnswer, NoteAsk, Notes, NotesAnswer } from '../../src/node/guard-node.ts';
+import type { ExpireAnswer, TouchAnswer, TouchAsk } from '../../src/node/life-node.ts';
 import {
   type CopyAnswer,
   type Fenced,
@@ -236,6 +237,29 @@ export class SimulatedServer {
   removeAnyway(key: string): void {
     this.#leases.delete(key);
     this.#values.delete(key);
+  }
+
+  expire(key: string, fence: string): ExpireAnswer {
+    const fenced = this.fencedBy(fence);
+    if (fenced !== undefined) return fenced;
+    this.#leases.delete(key);
+    const entry = this.#entry(key);
+    const now = this.clock.now();
+    if (entry !== undefined && entry.freshUntil > now) {
+      const keepUntil = entry.keepUntil - (entry.freshUntil - now);
+      this.#values.set(key, { ...entry, freshUntil: now, keepUntil });
+    }
+    return { kind: 'expired' };
+  }
+
+  touch(key: string, { life, since, fence }: TouchAsk): TouchAnswer {
+    const fenced = this.fencedBy(fence);
+    if (fenced !== undefined) return fenced;
+    const entry = this.#entry(key);
+    if (entry === undefined || entry.stamp < since) return { kind: 'absent' };
+    const freshUntil = this.clock.now() + life.ttlMs;
+    this.#values.set(key, { ...entry, freshUntil, keepUntil: freshUntil + life.staleMs });
+    return { kind: 'touched' };
   }
 
   note(node: string, { keys, mark, fence }: NoteAsk): NoteAnswer {
