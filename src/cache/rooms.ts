@@ -59,33 +59,20 @@ export async function joinRooms(
   const events = new Emitter<CacheEvents>();
   const counters = new CacheCounters();
   const { memory, share } = joinMemory(options, { codec, clock });
-  const listener: NodeListener = {
-    state(node, { state }) {
-      // What was changed there while it was away is not known: look again.
-      if (state === 'up') memory.drop(node);
-      // One that has left stays connected for the locks for a while, and may be stopped.
-      if (topology.snapshot.leaving.has(node)) return;
-      events.emit(state === 'up' ? 'node:up' : 'node:down', { node });
-    },
-    trouble: (node, error) => events.emit('node:trouble', { node, error }),
-    confirmed(node, key) {
-      writes.confirmed(key, node);
-      events.emit('invalidation:confirmed', { key, node });
-    },
-    raised(node, one) {
-      tagDeletes.confirmed(one, node);
-      events.emit('tag:confirmed', { ...namedOf(one), node });
-    },
-  };
-  const tagHost: TagHost = {
-    recordsInUse: () => memory.recordsInUse(),
-    cleared: (node, isCleared) => memory.sweep(node, isCleared),
-    uncertain: (node) => memory.drop(node),
-  };
+  const listener = listenerOf({ memory, events }, () => ({ topology, writes, tagDeletes }));
   const elsewhere = new LoadsElsewhere();
   const watch = joinPush(options.memory, { memory, elsewhere, events, topology: () => topology });
   const { namespace, node: tuning, breaker } = options;
-  const forNodes = { clock, codec, namespace, listener, tuning, breaker, watch, tagHost };
+  const forNodes = {
+    clock,
+    codec,
+    namespace,
+    listener,
+    tuning,
+    breaker,
+    watch,
+    tagHost: tagHostOf(memory),
+  };
   const seat: TopologyParts['seat'] = (place, host) => new RedisNode(place, { ...forNodes, host });
   const swapped: TopologyParts['swapped'] = (snapshot, adopted) => {
     locks.follow();
@@ -113,12 +100,47 @@ export async function joinRooms(
     quorum: undefined,
   });
   const changer = new TopologyChanger(topology, locks.gates, clock);
-  const end = async (): Promise<void> => {
-    locks.end();
-    await changer.end();
-    await topology.close();
-  };
+  const end = () => endAll({ locks, changer, topology });
   return { ...shared, share, options, events, changer, ...loading, locks, end };
+}
+
+/** @param rooms Those that are made after the nodes. */
+function listenerOf(
+  { memory, events }: Pick<Rooms, 'memory' | 'events'>,
+  rooms: () => Pick<Rooms, 'topology' | 'writes' | 'tagDeletes'>,
+): NodeListener {
+  return {
+    state(node, { state }) {
+      // What was changed there while it was away is not known: look again.
+      if (state === 'up') memory.drop(node);
+      // One that has left stays connected for the locks for a while, and may be stopped.
+      if (rooms().topology.snapshot.leaving.has(node)) return;
+      events.emit(state === 'up' ? 'node:up' : 'node:down', { node });
+    },
+    trouble: (node, error) => events.emit('node:trouble', { node, error }),
+    confirmed(node, key) {
+      rooms().writes.confirmed(key, node);
+      events.emit('invalidation:confirmed', { key, node });
+    },
+    raised(node, one) {
+      rooms().tagDeletes.confirmed(one, node);
+      events.emit('tag:confirmed', { ...namedOf(one), node });
+    },
+  };
+}
+
+async function endAll(rooms: Pick<Rooms, 'locks' | 'changer' | 'topology'>): Promise<void> {
+  rooms.locks.end();
+  await rooms.changer.end();
+  await rooms.topology.close();
+}
+
+function tagHostOf(memory: Memory): TagHost {
+  return {
+    recordsInUse: () => memory.recordsInUse(),
+    cleared: (node, isCleared) => memory.sweep(node, isCleared),
+    uncertain: (node) => memory.drop(node),
+  };
 }
 
 function joinMemory(

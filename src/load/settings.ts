@@ -19,7 +19,7 @@ export interface EntryOptions {
   memory?: boolean;
   /**
    * Names under which `deleteByTag` finds the value: at most 32, each of 1 to
-   * 128 bytes of UTF-8. A value that is there already keeps its own. @default none
+   * 128 bytes of UTF-8. A value that is there already keeps its own.
    */
   tags?: readonly string[];
   /** Aborted: this caller stops waiting. The load goes on for the others, and ends when nobody waits. */

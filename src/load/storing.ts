@@ -4,7 +4,8 @@
  */
 import type { Clock } from '../clock.ts';
 import { NodeUnavailableError } from '../errors.ts';
-import type { Arrival, Memory, OwnWrite } from '../memory/memory.ts';
+import type { Arrival, OwnWrite } from '../memory/held.ts';
+import type { Memory } from '../memory/memory.ts';
 import type { CacheCounters } from '../metrics/metrics.ts';
 import { ageOf, type Life, type Payload, type Stored } from '../node/node.ts';
 import { copyKey } from '../topology/mover.ts';

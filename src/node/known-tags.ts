@@ -14,7 +14,7 @@
  */
 import { type Clock, within } from '../clock.ts';
 import type { NodeUnavailableError } from '../errors.ts';
-import type { TagRecord } from '../memory/memory.ts';
+import type { TagRecord } from '../memory/held.ts';
 import { newestOf, type Sequence } from './sequence.ts';
 import type { Holding, Invalidation } from './tag-node.ts';
 import { type Begun, type Expectation, TagTable } from './tag-table.ts';

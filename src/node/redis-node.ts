@@ -50,7 +50,7 @@ import { RedisLifeNode } from './redis-life-node.ts';
 import { RedisLockNode } from './redis-lock-node.ts';
 import { RedisTagNode } from './redis-tag-node.ts';
 import { inPieces, type Removals } from './removals.ts';
-import { ReplyReader } from './replies.ts';
+import { patternOf, ReplyReader, scanned } from './replies.ts';
 import { askReport, readReport, type ServerReport } from './report.ts';
 import {
   COPY,
@@ -107,17 +107,12 @@ export class RedisNode implements CacheNode {
     this.id = place.id;
     this.#clock = clock;
     this.#keys = keysOf(parts.namespace);
-    this.#nodeClock = new NodeClock(clock);
+    const nodeClock = new NodeClock(clock);
+    this.#nodeClock = nodeClock;
     const backlog = this.#backlogHost(parts);
     this.#removals = removalsOf(backlog);
     this.#orphans = orphansOf(backlog);
-    this.tags = new RedisTagNode({
-      outbox: () => this.#outbox,
-      host: parts.tagHost,
-      backlog,
-      timeoutMs: tuning.timeoutMs,
-      late: () => this.#standing.connection.failures.plain('timeout'),
-    });
+    this.tags = this.#newTags(backlog, parts, tuning);
     this.#standing = new Standing(place, {
       clock,
       tuning,
@@ -155,11 +150,7 @@ export class RedisNode implements CacheNode {
     this.#deadlines = new Deadlines(this.#nodeClock, tuning.timeoutMs, () =>
       this.#standing.connection.failures.plain('timeout', 'its clock was set'),
     );
-    this.life = new RedisLifeNode({
-      ...own,
-      nodeClock: this.#nodeClock,
-      deadlines: this.#deadlines,
-    });
+    this.life = new RedisLifeNode({ ...own, nodeClock, deadlines: this.#deadlines });
     this.#push = new PushChannel(place, { clock, tuning, keys: this.#keys, watch: parts.watch });
     this.locks = new RedisLockNode({
       ...own,
@@ -167,6 +158,16 @@ export class RedisNode implements CacheNode {
       orphans: this.#orphans,
       runId: () => this.#standing.runId,
       forgetful: () => this.#standing.forgetful,
+    });
+  }
+
+  #newTags(backlog: BacklogHost, parts: NodeParts, { timeoutMs }: NodeTuning): RedisTagNode {
+    return new RedisTagNode({
+      outbox: () => this.#outbox,
+      host: parts.tagHost,
+      backlog,
+      timeoutMs,
+      late: () => this.#standing.connection.failures.plain('timeout'),
     });
   }
 
@@ -357,13 +358,9 @@ export class RedisNode implements CacheNode {
 
   scan(cursor: string, step: ScanStep): ReturnType<CacheNode['scan']> {
     const prefix = step.of === 'values' ? this.#keys.value('') : this.#keys.lease('');
-    const pattern = `${prefix.replace(/[\\*?[\]]/g, '\\$&')}*`;
     return this.#outbox.ask(
-      (client) => client.scan(cursor, 'MATCH', pattern, 'COUNT', step.count),
-      (reply) => {
-        const [next, keys] = reply as [string, string[]];
-        return { cursor: next, keys: keys.map((key) => key.slice(prefix.length)) };
-      },
+      (client) => client.scan(cursor, 'MATCH', patternOf(prefix), 'COUNT', step.count),
+      (reply) => scanned(reply, prefix),
     );
   }
 

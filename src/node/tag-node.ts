@@ -4,7 +4,7 @@
  * load began, and counts as absent when one of its tags, or what its key
  * begins with, was deleted later.
  */
-import type { TagRecord } from '../memory/memory.ts';
+import type { TagRecord } from '../memory/held.ts';
 import type { Fenced } from './fence.ts';
 
 /** What is deleted together: all entries with a tag, or all keys that begin alike; every key begins with ''. */

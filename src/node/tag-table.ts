@@ -5,7 +5,7 @@
  * For each tag there is one record, which entries in memory refer to. A hit
  * compares the number in it with the entry's own, and looks nothing up.
  */
-import type { TagRecord } from '../memory/memory.ts';
+import type { TagRecord } from '../memory/held.ts';
 import type { Sequence } from './sequence.ts';
 import type { Invalidation } from './tag-node.ts';
 

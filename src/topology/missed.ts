@@ -226,8 +226,13 @@ export class MissedDeletes {
    * connect to them anew: only the one that noted it may have been cut off.
    */
   lookAfter(ids: Iterable<string>): void {
-    // What stays on the list is done the next time.
-    for (const id of ids) this.#settle(id).catch(noop);
+    for (const id of ids) {
+      // What stays on the list is done the next time.
+      this.#settle(id).catch(noop);
+      const node = this.#host.node(id);
+      // So that no server takes what was deleted by tag for something that nobody needs.
+      if (node?.state().state === 'up') node.tags.refresh();
+    }
   }
 
   async #settle(id: string): Promise<void> {

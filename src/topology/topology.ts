@@ -279,10 +279,7 @@ export class Topology {
     if (this.#closed) return;
     this.#confirming = this.#parts.clock.after(CONFIRM_MS, () => {
       for (const node of this.#seats.nodes) void this.hearFrom(node);
-      if (!this.#parts.locksOnly) {
-        this.missed.lookAfter(this.#snapshot.nodes.keys());
-        this.#touchTags();
-      }
+      if (!this.#parts.locksOnly) this.missed.lookAfter(this.#snapshot.nodes.keys());
       this.#confirmLater();
     });
   }
@@ -299,13 +296,6 @@ export class Topology {
 
   proposing(next: TopologyDocument): void {
     this.#proposed = fenceOfDocument(next);
-  }
-
-  /** What was deleted by tag is looked at, so that no server takes it for something that nobody needs. */
-  #touchTags(): void {
-    for (const node of this.#snapshot.nodes.values()) {
-      if (node.state().state === 'up') node.tags.refresh();
-    }
   }
 
   /** Learns what a node knows, and tells it what it does not. Resolves to whether it knew nothing newer. */
