@@ -14,6 +14,7 @@ import {
   namespacePrefix,
   type ValueInfo,
 } from './cache/namespaced.ts';
+import { RingChanges } from './cache/ring-changes.ts';
 import { joinRooms, type Rooms } from './cache/rooms.ts';
 import {
   explain,
@@ -38,22 +39,12 @@ import {
   type TouchOptions,
   touchSettings,
 } from './load/settings.ts';
+import { checkTagsToDelete } from './load/tags.ts';
 import type { Locks } from './lock/locks.ts';
 import type { Memory } from './memory/memory.ts';
 import type { CacheCounters } from './metrics/metrics.ts';
 import type { PayloadCodec } from './node/codec.ts';
-import {
-  checkChangeOptions,
-  type NodeOptions,
-  type ResolvedOptions,
-  type RingChangeOptions,
-  resolveChange,
-  resolveNode,
-} from './options.ts';
-import { type Plan, planChange } from './ring/plan.ts';
-import type { ChangeOptions, TopologyChange } from './topology/change.ts';
-import { type Recovery, recover } from './topology/recovery.ts';
-import { apply, checkChange } from './topology/ring-change.ts';
+import type { ResolvedOptions } from './options.ts';
 
 /**
  * A cache over several independent Redis servers, with a tier in this process.
@@ -63,7 +54,7 @@ import { apply, checkChange } from './topology/ring-change.ts';
  * after `close()`, and with `InvalidKeyError`, `InvalidValueError` or
  * `InvalidOptionError` for bad input, before anything is sent or changed.
  */
-export class RingCache implements KeyedCache, AsyncDisposable {
+export class RingCache extends RingChanges implements KeyedCache, AsyncDisposable {
   readonly #rooms: Rooms;
   readonly #memory: Memory;
   readonly #counters: CacheCounters;
@@ -71,6 +62,7 @@ export class RingCache implements KeyedCache, AsyncDisposable {
   #closing: Promise<void> | undefined;
 
   private constructor(rooms: Rooms) {
+    super(rooms, () => this.#checkOpen());
     this.#rooms = rooms;
     this.#memory = rooms.memory;
     this.#counters = rooms.counters;
@@ -216,6 +208,29 @@ export class RingCache implements KeyedCache, AsyncDisposable {
   }
 
   /**
+   * Removes all values that were stored with one of these tags, whatever
+   * their keys; what is being loaded meanwhile counts as one of before.
+   *
+   * @returns As `delete`, of all nodes.
+   * @throws InvalidOptionError
+   */
+  async deleteByTag(tags: string | readonly string[]): Promise<boolean> {
+    this.#checkOpen();
+    const names = checkTagsToDelete(tags);
+    return this.#rooms.tagDeletes.delete(names.map((name) => ({ kind: 'tag', name })));
+  }
+
+  /** Removes every value of the cache. As `deleteByTag`. Locks are not touched. */
+  clear(): Promise<boolean> {
+    return this.#clear('');
+  }
+
+  async #clear(prefix: string): Promise<boolean> {
+    this.#checkOpen();
+    return this.#rooms.tagDeletes.delete([{ kind: 'prefix', name: prefix }]);
+  }
+
+  /**
    * Makes a value stale: kept for its staleTtl from now, and served as that
    * allows; without one this is a delete. Whatever is being loaded for this key
    * is not stored.
@@ -249,74 +264,8 @@ export class RingCache implements KeyedCache, AsyncDisposable {
 
   /** The same cache with `name:` before every key. @throws InvalidOptionError */
   namespace(name: string): NamespacedCache {
-    return new NamespacedCache(this, namespacePrefix(name));
-  }
-
-  /**
-   * Adds a node while the cache serves. Resolves when the new ring serves;
-   * `done` resolves when what changes hands has been copied.
-   *
-   * @throws TopologyBusyError, TopologyConflictError, NodeUnavailableError,
-   *   InvalidOptionError: nothing was changed.
-   */
-  async addNode(node: NodeOptions | string, options?: ChangeOptions): Promise<TopologyChange> {
-    this.#checkOpen();
-    checkChangeOptions(options);
-    return this.#rooms.changer.change({ add: [resolveNode(node)], remove: [] }, options);
-  }
-
-  /** Removes a node while the cache serves; what it has is copied if it answers. Like `addNode`. */
-  async removeNode(id: string, options?: ChangeOptions): Promise<TopologyChange> {
-    return this.changeRing({ remove: [id] }, options);
-  }
-
-  /** Adds, removes and re-weighs several nodes at once, or gives some another address. Like `addNode`. */
-  async changeRing(change: RingChangeOptions, options?: ChangeOptions): Promise<TopologyChange> {
-    this.#checkOpen();
-    checkChangeOptions(options);
-    return this.#rooms.changer.change(resolveChange(change), options);
-  }
-
-  /**
-   * Finishes a change whose process is gone. Undefined when none is under way.
-   *
-   * @throws TopologyBusyError when this process is making it.
-   */
-  async resumeChange(options?: ChangeOptions): Promise<TopologyChange | undefined> {
-    this.#checkOpen();
-    checkChangeOptions(options);
-    return this.#rooms.changer.resume(options);
-  }
-
-  /**
-   * Takes back the change that is under way, here or elsewhere: the ring before
-   * serves again, with all that was stored since. Undefined when none is. For
-   * whoever made it, `done` rejects with TopologyBusyError.
-   */
-  async abortChange(options?: ChangeOptions): Promise<TopologyChange | undefined> {
-    this.#checkOpen();
-    checkChangeOptions(options);
-    return this.#rooms.changer.abort(options);
-  }
-
-  /**
-   * Lets another node decide about changes of the ring, when the one that did
-   * is lost for good (`topology.control`).
-   *
-   * @param options.control The id of that node; by default the first that answers.
-   * @throws NodeUnavailableError, TopologyConflictError, InvalidOptionError: nothing was changed.
-   */
-  async recoverTopology(options: { control?: string } = {}): Promise<Recovery> {
-    this.#checkOpen();
-    return recover(this.#rooms.topology, options.control);
-  }
-
-  /** What a change would move, and the shares before and after. Changes nothing. @throws InvalidOptionError */
-  plan(change: Omit<RingChangeOptions, 'urls'>): Plan {
-    const wanted = resolveChange(change);
-    const { document, snapshot } = this.#rooms.topology;
-    checkChange(wanted, document);
-    return planChange(snapshot.ring, apply(snapshot.ring, wanted));
+    const clear = (prefix: string) => this.#clear(prefix);
+    return new NamespacedCache({ cache: this, clear }, namespacePrefix(name));
   }
 
   get topology(): TopologyStatus {

@@ -17,6 +17,10 @@ export interface CacheEvents {
   'invalidation:unconfirmed': [{ key: string; node: string }];
   /** The node has removed the older value now. */
   'invalidation:confirmed': [{ key: string; node: string }];
+  /** A deleted tag, or a prefix that was cleared, of which a node has not been told: older values may be read until `tag:confirmed`. */
+  'tag:unconfirmed': [{ tag?: string; prefix?: string; node: string }];
+  /** The node has been told now. */
+  'tag:confirmed': [{ tag?: string; prefix?: string; node: string }];
   /** A reload behind a value that was served stale failed. */
   'load:failed': [{ key: string; error: unknown }];
   /** A loaded value was handed out but not stored, because it cannot be. */

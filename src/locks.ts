@@ -82,6 +82,7 @@ function topologyParts(
     state: noop,
     trouble: (node, error) => events.emit('trouble', { node, error }),
     confirmed: noop,
+    raised: noop,
   };
   const clock = systemClock;
   const seat: TopologyParts['seat'] = (place, host) =>

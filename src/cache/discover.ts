@@ -190,6 +190,7 @@ async function lookAt(seat: Seat, options: ResolvedOptions): Promise<Look> {
     listener: {
       state: () => undefined,
       confirmed: () => undefined,
+      raised: () => undefined,
       trouble(_, error) {
         if (error !== looked) trouble ??= error;
       },

@@ -55,6 +55,8 @@ export interface KeyedCache {
   setMany(entries: Iterable<[string, unknown]>, options?: EntryOptions): Promise<boolean[]>;
   delete(key: string): Promise<boolean>;
   deleteMany(keys: string[]): Promise<boolean[]>;
+  deleteByTag(tags: string | readonly string[]): Promise<boolean>;
+  clear(): Promise<boolean>;
   expire(key: string): Promise<boolean>;
   touch(key: string, life?: TouchOptions | Duration): Promise<boolean>;
   explain(key: string): Promise<Explanation>;
@@ -67,11 +69,16 @@ export interface KeyedCache {
  */
 export class NamespacedCache implements KeyedCache {
   readonly #cache: KeyedCache;
+  readonly #clearAll: (prefix: string) => Promise<boolean>;
   readonly #prefix: string;
 
   /** @internal */
-  constructor(cache: KeyedCache, prefix: string) {
-    this.#cache = cache;
+  constructor(
+    of: { cache: KeyedCache; clear: (prefix: string) => Promise<boolean> },
+    prefix: string,
+  ) {
+    this.#cache = of.cache;
+    this.#clearAll = of.clear;
     this.#prefix = prefix;
   }
 
@@ -127,6 +134,16 @@ export class NamespacedCache implements KeyedCache {
     return this.#cache.deleteMany(this.#fullAll(keys));
   }
 
+  /** As that of the cache: tags are not prefixed, and those of other namespaces are the same. */
+  deleteByTag(tags: string | readonly string[]): Promise<boolean> {
+    return this.#cache.deleteByTag(tags);
+  }
+
+  /** As that of the cache, of the keys of this namespace and those within it. */
+  clear(): Promise<boolean> {
+    return this.#clearAll(this.#prefix);
+  }
+
   expire(key: string): Promise<boolean> {
     return this.#cache.expire(this.#full(key));
   }
@@ -145,7 +162,10 @@ export class NamespacedCache implements KeyedCache {
 
   /** A namespace within this one. @throws InvalidOptionError */
   namespace(name: string): NamespacedCache {
-    return new NamespacedCache(this.#cache, this.#prefix + namespacePrefix(name));
+    return new NamespacedCache(
+      { cache: this.#cache, clear: this.#clearAll },
+      this.#prefix + namespacePrefix(name),
+    );
   }
 
   #unprefixed<T>(loader: Loader<T>): Loader<T> {

@@ -32,6 +32,8 @@ export function joinPush(tuning: MemoryTuning | false, parts: PushRoomsParts): P
     heard: (node, at) => memory.heard(node, at),
     changed: (_, key) => memory.told(key, topology().snapshot.ring.hash(key)),
     flushed: (node) => memory.drop(node),
+    // One that has left is not asked any more.
+    invalidated: (node) => topology().snapshot.nodes.get(node)?.tags.refresh(),
     news: (node) => void topology().newsAt(node),
     loadOver: (_, key) => elsewhere.tell(key),
     noted: (_, of) => topology().missed.notedFor(of),

@@ -6,6 +6,7 @@ import { Loader } from '../load/loader.ts';
 import { LoadsElsewhere } from '../load/loads-elsewhere.ts';
 import { Reads } from '../load/reads.ts';
 import { LoadRunner } from '../load/runner.ts';
+import { TagDeletes } from '../load/tag-deletes.ts';
 import { Touches } from '../load/touches.ts';
 import { Writes } from '../load/writes.ts';
 import type { LockEvents } from '../lock/locks.ts';
@@ -19,8 +20,10 @@ import {
 } from '../memory/sharing.ts';
 import { CacheCounters } from '../metrics/metrics.ts';
 import type { PayloadCodec } from '../node/codec.ts';
+import type { TagHost } from '../node/known-tags.ts';
 import type { NodeListener } from '../node/node.ts';
 import { RedisNode } from '../node/redis-node.ts';
+import type { Invalidation } from '../node/tag-node.ts';
 import type { ResolvedOptions } from '../options.ts';
 import { TopologyChanger } from '../topology/change.ts';
 import { Topology, type TopologyParts } from '../topology/topology.ts';
@@ -40,6 +43,7 @@ export interface Rooms {
   readonly loads: Loader;
   readonly reads: Reads;
   readonly writes: Writes;
+  readonly tagDeletes: TagDeletes;
   readonly touches: Touches;
   readonly locks: LockRooms;
   /** Ends the locks and the change under way, and disconnects. */
@@ -55,24 +59,20 @@ export async function joinRooms(
   const events = new Emitter<CacheEvents>();
   const counters = new CacheCounters();
   const { memory, share } = joinMemory(options, { codec, clock });
-  const listener: NodeListener = {
-    state(node, { state }) {
-      // What was changed there while it was away is not known: look again.
-      if (state === 'up') memory.drop(node);
-      // One that has left stays connected for the locks for a while, and may be stopped.
-      if (topology.snapshot.leaving.has(node)) return;
-      events.emit(state === 'up' ? 'node:up' : 'node:down', { node });
-    },
-    trouble: (node, error) => events.emit('node:trouble', { node, error }),
-    confirmed(node, key) {
-      writes.confirmed(key, node);
-      events.emit('invalidation:confirmed', { key, node });
-    },
-  };
+  const listener = listenerOf({ memory, events }, () => ({ topology, writes, tagDeletes }));
   const elsewhere = new LoadsElsewhere();
   const watch = joinPush(options.memory, { memory, elsewhere, events, topology: () => topology });
   const { namespace, node: tuning, breaker } = options;
-  const forNodes = { clock, codec, namespace, listener, tuning, breaker, watch };
+  const forNodes = {
+    clock,
+    codec,
+    namespace,
+    listener,
+    tuning,
+    breaker,
+    watch,
+    tagHost: tagHostOf(memory),
+  };
   const seat: TopologyParts['seat'] = (place, host) => new RedisNode(place, { ...forNodes, host });
   const swapped: TopologyParts['swapped'] = (snapshot, adopted) => {
     locks.follow();
@@ -89,7 +89,7 @@ export async function joinRooms(
   const encode = (value: unknown) => codec.encode(value);
   const shared = { clock, topology, memory, counters, encode, elsewhere, tuning: options.load };
   const loading = joinLoading(shared, options, events);
-  const { writes } = loading;
+  const { writes, tagDeletes } = loading;
   const locks = joinLocks({
     clock,
     topology,
@@ -99,13 +99,48 @@ export async function joinRooms(
     quorum: undefined,
   });
   const changer = new TopologyChanger(topology, locks.gates, clock);
-  const end = async (): Promise<void> => {
-    locks.end();
-    await changer.end();
-    topology.missed.end();
-    await topology.close();
-  };
+  const end = () => endAll({ locks, changer, topology });
   return { ...shared, share, options, events, changer, ...loading, locks, end };
+}
+
+/** @param rooms Those that are made after the nodes. */
+function listenerOf(
+  { memory, events }: Pick<Rooms, 'memory' | 'events'>,
+  rooms: () => Pick<Rooms, 'topology' | 'writes' | 'tagDeletes'>,
+): NodeListener {
+  return {
+    state(node, { state }) {
+      // What was changed there while it was away is not known: look again.
+      if (state === 'up') memory.drop(node);
+      // One that has left stays connected for the locks for a while, and may be stopped.
+      if (rooms().topology.snapshot.leaving.has(node)) return;
+      events.emit(state === 'up' ? 'node:up' : 'node:down', { node });
+    },
+    trouble: (node, error) => events.emit('node:trouble', { node, error }),
+    confirmed(node, key) {
+      rooms().writes.confirmed(key, node);
+      events.emit('invalidation:confirmed', { key, node });
+    },
+    raised(node, one) {
+      rooms().tagDeletes.confirmed(one, node);
+      events.emit('tag:confirmed', { ...namedOf(one), node });
+    },
+  };
+}
+
+async function endAll(rooms: Pick<Rooms, 'locks' | 'changer' | 'topology'>): Promise<void> {
+  rooms.locks.end();
+  await rooms.changer.end();
+  rooms.topology.missed.end();
+  await rooms.topology.close();
+}
+
+function tagHostOf(memory: Memory): TagHost {
+  return {
+    recordsInUse: () => memory.recordsInUse(),
+    cleared: (node, isCleared) => memory.sweep(node, isCleared),
+    uncertain: (node) => memory.drop(node),
+  };
 }
 
 function joinMemory(
@@ -118,7 +153,7 @@ function joinMemory(
   return { memory: new CopyingMemory(tuning, clock, share), share };
 }
 
-type Loading = Pick<Rooms, 'runner' | 'loads' | 'reads' | 'writes' | 'touches'>;
+type Loading = Pick<Rooms, 'runner' | 'loads' | 'reads' | 'writes' | 'touches' | 'tagDeletes'>;
 
 function joinLoading(
   shared: Omit<ConstructorParameters<typeof Loader>[0], 'listener'>,
@@ -140,6 +175,16 @@ function joinLoading(
     longestMs: options.entry.ttlMs + options.entry.staleMs,
     unconfirmed: (key, node) => events.emit('invalidation:unconfirmed', { key, node }),
   });
+  const tagDeletes = new TagDeletes({
+    ...shared,
+    loader: loads,
+    longestMs: () => writes.longestMs,
+    unconfirmed: (one, node) => events.emit('tag:unconfirmed', { ...namedOf(one), node }),
+  });
   const touches = new Touches({ ...shared, lived: (ms) => writes.lived(ms) });
-  return { runner, loads, reads, writes, touches };
+  return { runner, loads, reads, writes, touches, tagDeletes };
+}
+
+function namedOf({ kind, name }: Invalidation): { tag: string } | { prefix: string } {
+  return kind === 'tag' ? { tag: name } : { prefix: name };
 }

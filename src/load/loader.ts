@@ -19,12 +19,12 @@
  */
 import { type InvalidValueError, NodeUnavailableError } from '../errors.ts';
 import type { Memory } from '../memory/memory.ts';
-import { ageOf, type Stored } from '../node/node.ts';
+import type { Stored } from '../node/node.ts';
 import { Flight, type FlightControl, type Work } from './flight.ts';
 import { type MissParts, MissPath } from './miss-path.ts';
 import { type EntrySettings, isDueEarly } from './settings.ts';
 import type { Sighting } from './sighting.ts';
-import { Storing } from './storing.ts';
+import { Storing, whatHolds } from './storing.ts';
 
 export interface LoaderParts extends Omit<MissParts, 'valueRefused' | 'offerStale'> {
   readonly memory: Memory;
@@ -113,6 +113,13 @@ export class Loader implements FlightControl {
     this.#overtake(this.#refreshing, key);
   }
 
+  /** The same of all keys that are meant. */
+  overtake(isMeant: (key: string) => boolean): void {
+    for (const flights of [this.#flights, this.#refreshing]) {
+      for (const key of [...flights.keys()]) if (isMeant(key)) this.#overtake(flights, key);
+    }
+  }
+
   #overtake(flights: Map<string, Flight>, key: string): void {
     const flight = flights.get(key);
     if (flight === undefined) return;
@@ -165,14 +172,8 @@ export class Loader implements FlightControl {
 
   #finishWith(flight: Flight, stored: Stored): void {
     if (flight.settings.memory) {
-      const { freshForMs, bytes } = stored;
       const agedMs = flight.owner.lastReadMs;
-      this.#storing.remember(flight, stored.value, {
-        freshForMs,
-        agedMs,
-        valueAgeMs: ageOf(stored),
-        bytes,
-      });
+      this.#storing.remember(flight, stored.value, { ...whatHolds(stored), agedMs });
     }
     this.#leave(flight);
     flight.answer(stored.value);

@@ -8,7 +8,7 @@ import { randomUUID } from 'node:crypto';
 import { type Clock, pause, within } from '../clock.ts';
 import { InvalidValueError, LoadTimeoutError, NodeUnavailableError } from '../errors.ts';
 import type { CacheCounters } from '../metrics/metrics.ts';
-import { ageOf, type Budget, type LeaseAnswer, type Payload, type Stored } from '../node/node.ts';
+import type { Budget, LeaseAnswer, Payload, Stored } from '../node/node.ts';
 import type { Topology } from '../topology/topology.ts';
 import type { Flight } from './flight.ts';
 import { LeaseKeeper } from './lease-keeper.ts';
@@ -16,7 +16,7 @@ import type { LoadsElsewhere } from './loads-elsewhere.ts';
 import type { Loaded } from './runner.ts';
 import { type LoadTuning, lifeOf } from './settings.ts';
 import { lookUp, type Sighting } from './sighting.ts';
-import type { Storing } from './storing.ts';
+import { type Leased, type Storing, whatHolds } from './storing.ts';
 
 export interface MissParts {
   readonly clock: Clock;
@@ -73,7 +73,7 @@ export class MissPath {
             sighting = { stored: answer.stored, epoch: flight.snapshot.epoch };
             break;
           case 'leased':
-            return await this.#loadLeased(flight, token);
+            return await this.#loadLeased(flight, { token, seq: answer.seq });
           case 'busy': {
             const old = await this.#oldValueMeanwhile(flight);
             if (old !== undefined) return old.value;
@@ -109,10 +109,8 @@ export class MissPath {
       if (flight.decidedToWait) counters.awaited++;
       else counters.nodeHits++;
       if (flight.settings.memory) {
-        const { freshForMs, bytes } = stored;
         const agedMs = this.#parts.clock.now() - flight.missedAt;
-        const valueAgeMs = ageOf(stored);
-        this.#storing.remember(flight, stored.value, { freshForMs, agedMs, valueAgeMs, bytes });
+        this.#storing.remember(flight, stored.value, { ...whatHolds(stored), agedMs });
       }
       return true;
     }
@@ -125,7 +123,7 @@ export class MissPath {
   async refresh(flight: Flight): Promise<void> {
     const token = randomUUID();
     const answer = await this.#lease(flight, token);
-    if (answer.kind === 'leased') await this.#loadLeased(flight, token);
+    if (answer.kind === 'leased') await this.#loadLeased(flight, { token, seq: answer.seq });
   }
 
   #lease(flight: Flight, token: string): Promise<LeaseAnswer> {
@@ -135,13 +133,14 @@ export class MissPath {
     return owner.lease(key, { token, leaseMs, fence: snapshot.fence, seen, budget });
   }
 
-  async #loadLeased(flight: Flight, token: string): Promise<unknown> {
+  async #loadLeased(flight: Flight, lease: Leased): Promise<unknown> {
+    const { token } = lease;
     const { clock, tuning } = this.#parts;
     const keeper = new LeaseKeeper(flight, token, { clock, leaseMs: tuning.leaseMs });
     let storable = true;
     let loaded: Loaded;
     try {
-      const copied = await this.#copyFromPrevious(flight, token);
+      const copied = await this.#copyFromPrevious(flight, lease);
       if (copied.kind === 'copied') {
         keeper.stop();
         return copied.stored.value;
@@ -159,14 +158,14 @@ export class MissPath {
     }
     keeper.stop();
     const life = lifeOf(flight.settings, loaded.value, loaded);
-    await this.#storing.fill(flight, { token, payload, life, value: loaded.value });
+    await this.#storing.fill(flight, { ...lease, payload, life, value: loaded.value });
     return loaded.value;
   }
 
   /** While the ring changes: what the previous owner has, stored at the present one under our lease. */
   async #copyFromPrevious(
     flight: Flight,
-    token: string,
+    lease: Leased,
   ): Promise<{ kind: 'copied'; stored: Stored } | { kind: 'nothing' } | { kind: 'unknown' }> {
     try {
       for (let waitMs: number = WAIT_MS.first; ; waitMs = Math.min(waitMs * 1.5, WAIT_MS.longest)) {
@@ -182,7 +181,7 @@ export class MissPath {
           const { stored, payload, life } = found;
           if (stored.freshForMs > 0) {
             this.#parts.counters.copied++;
-            await this.#storing.fill(flight, { token, payload, life, value: stored.value });
+            await this.#storing.fill(flight, { ...lease, payload, life, value: stored.value });
             return { kind: 'copied', stored };
           }
           flight.stale ??= stored.freshForMs + flight.settings.staleMs > 0 ? stored : undefined;
@@ -247,21 +246,17 @@ export class MissPath {
     const sighting = connecting && (await this.#lookUpOnce(connecting, flight));
     if (sighting !== undefined) return this.obtain(flight, sighting);
     this.#parts.counters.unprotectedLoads++;
+    const { sequence: seq } = flight.owner.tags;
     const loaded = await this.#work(flight);
     const { value } = loaded;
     if (loaded.store && flight.settings.memory && value !== undefined) {
       const payload = this.#encode(flight.key, value);
-      const { ttlMs } = lifeOf(flight.settings, value, loaded);
+      const { ttlMs: freshForMs, tags } = lifeOf(flight.settings, value, loaded);
       if (payload !== undefined) {
         const { length: bytes } = payload.bytes;
-        const agedMs = loaded.loadMs;
-        this.#storing.remember(flight, value, {
-          freshForMs: ttlMs,
-          agedMs,
-          valueAgeMs: 0,
-          bytes,
-          notAtNode: true,
-        });
+        const { loadMs: agedMs } = loaded;
+        const entry = { freshForMs, agedMs, valueAgeMs: 0, bytes, seq, tags, notAtNode: true };
+        this.#storing.remember(flight, value, entry);
       }
     }
     return value;

@@ -196,10 +196,12 @@ export class Reads {
   }
 
   #remember({ key, hash, ticket, snapshot }: Question, stored: Stored): void {
-    const { id: node, lastReadMs: agedMs } = snapshot.owner(hash);
+    const { id: node, lastReadMs: agedMs, tags } = snapshot.owner(hash);
+    const holding = tags.holding(key, stored);
+    if (holding === undefined) return;
     const { freshForMs: forMs, bytes } = stored;
     const valueAgeMs = ageOf(stored);
-    const arrival = { node, hash, ticket, forMs, agedMs, valueAgeMs, bytes };
+    const arrival = { ...holding, node, hash, ticket, forMs, agedMs, valueAgeMs, bytes };
     this.#parts.memory.put(key, stored.value, arrival);
   }
 }

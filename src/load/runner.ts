@@ -9,6 +9,7 @@ import { LoadTimeoutError } from '../errors.ts';
 import type { CacheCounters } from '../metrics/metrics.ts';
 import { Limit } from './limit.ts';
 import type { LoadTuning } from './settings.ts';
+import { checkTags } from './tags.ts';
 
 /** What a loader is told, and what it can say besides its value. */
 export interface LoadContext {
@@ -20,6 +21,8 @@ export interface LoadContext {
   readonly stale?: unknown;
   /** Gives this value another ttl than the call's. @throws InvalidOptionError */
   setTtl(ttl: Duration): void;
+  /** Gives this value other tags than the call's. @throws InvalidOptionError */
+  setTags(tags: readonly string[]): void;
   /** The value is returned to those who wait, and not stored. */
   skip(): void;
 }
@@ -35,6 +38,7 @@ export interface Loaded {
   /** False when the loader asked for that. */
   readonly store: boolean;
   readonly ttlMs: number | undefined;
+  readonly tags: readonly string[] | undefined;
   readonly loadMs: number;
 }
 
@@ -140,12 +144,16 @@ export class LoadRunner {
   async #call(call: LoadCall, signal: AbortSignal): Promise<Loaded> {
     let store = true;
     let ttlMs: number | undefined;
+    let tags: readonly string[] | undefined;
     const context: LoadContext = {
       key: call.key,
       signal,
       stale: call.stale,
       setTtl(ttl) {
         ttlMs = requireDuration(ttl, 'ttl', 1);
+      },
+      setTags(given) {
+        tags = checkTags(given);
       },
       skip() {
         store = false;
@@ -157,7 +165,7 @@ export class LoadRunner {
     const value = await unlessAborted(() => this.#loading?.run(true, invoke) ?? invoke(), signal);
     const loadMs = this.#clock.now() - startedAt;
     this.#counters.loadLatency.record(loadMs);
-    return { value, store, ttlMs, loadMs };
+    return { value, store, ttlMs, tags, loadMs };
   }
 }
 

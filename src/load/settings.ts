@@ -2,6 +2,8 @@
 import { type Duration, requireDuration } from '../duration.ts';
 import { InvalidOptionError } from '../errors.ts';
 import type { Life } from '../node/node.ts';
+import type { Loaded } from './runner.ts';
+import { checkTags } from './tags.ts';
 
 /** Options of one call; each one that is absent is taken from the cache. */
 export interface EntryOptions {
@@ -15,6 +17,11 @@ export interface EntryOptions {
   jitter?: number;
   /** False: this value is not held in the memory of the process, and not looked for there. @default true */
   memory?: boolean;
+  /**
+   * Names under which `deleteByTag` finds the value: at most 32, each of 1 to
+   * 128 bytes of UTF-8. A value that is there already keeps its own.
+   */
+  tags?: readonly string[];
   /** Aborted: this caller stops waiting. The load goes on for the others, and ends when nobody waits. */
   signal?: AbortSignal;
 }
@@ -60,6 +67,7 @@ export interface EntrySettings {
   readonly negativeTtlMs: number;
   readonly jitter: number;
   readonly memory: boolean;
+  readonly tags?: readonly string[] | undefined;
 }
 
 const ENTRY_OPTIONS: ReadonlySet<string> = new Set([
@@ -68,6 +76,7 @@ const ENTRY_OPTIONS: ReadonlySet<string> = new Set([
   'negativeTtl',
   'jitter',
   'memory',
+  'tags',
   'signal',
 ] satisfies (keyof EntryOptions)[]);
 
@@ -112,7 +121,7 @@ export function entrySettings(
       Reflect.get(options, option),
     );
   }
-  const { ttl, staleTtl, negativeTtl, signal } = options;
+  const { ttl, staleTtl, negativeTtl, tags, signal } = options;
   const { jitter = defaults.jitter, memory = defaults.memory } = options;
   if (typeof jitter !== 'number' || !(jitter >= 0 && jitter <= 1)) {
     throw new InvalidOptionError('jitter', 'a number of 0 to 1', jitter);
@@ -133,6 +142,7 @@ export function entrySettings(
       negativeTtl === undefined ? inheritedMs : requireDuration(negativeTtl, 'negativeTtl', 1),
     jitter,
     memory,
+    ...(tags !== undefined && { tags: checkTags(tags) }),
   };
 }
 
@@ -140,10 +150,15 @@ export function entrySettings(
 export function lifeOf(
   settings: EntrySettings,
   value: unknown,
-  origin: { loadMs: number; ttlMs?: number | undefined },
+  origin: Pick<Loaded, 'loadMs'> & Partial<Pick<Loaded, 'ttlMs' | 'tags'>>,
 ): Life {
   const ttlMs = origin.ttlMs ?? (value === null ? settings.negativeTtlMs : settings.ttlMs);
-  return { ...lifeWithin(settings, ttlMs), loadMs: origin.loadMs };
+  const tags = origin.tags ?? settings.tags;
+  return {
+    ...lifeWithin(settings, ttlMs),
+    loadMs: origin.loadMs,
+    ...(tags !== undefined && tags.length > 0 && { tags }),
+  };
 }
 
 /** The life of a value that is fresh for `ttlMs` at most. */

@@ -4,9 +4,10 @@
  */
 import type { Clock } from '../clock.ts';
 import { NodeUnavailableError } from '../errors.ts';
-import type { Arrival, Memory, OwnWrite } from '../memory/memory.ts';
+import type { Arrival, OwnWrite } from '../memory/held.ts';
+import type { Memory } from '../memory/memory.ts';
 import type { CacheCounters } from '../metrics/metrics.ts';
-import type { Life, Payload } from '../node/node.ts';
+import { ageOf, type Life, type Payload, type Stored } from '../node/node.ts';
 import { copyKey } from '../topology/mover.ts';
 import type { Topology } from '../topology/topology.ts';
 import type { Flight } from './flight.ts';
@@ -22,11 +23,26 @@ export interface StoringParts {
   readonly tuning: LoadTuning;
 }
 
-export interface Filling {
+/** The right to store a key, and what had been deleted at its node when it was given. */
+export interface Leased {
   readonly token: string;
+  readonly seq: number;
+}
+
+export interface Filling extends Leased {
   readonly payload: Payload;
   readonly life: Life;
   readonly value: unknown;
+}
+
+/** What of an entry decides whether, and for how long, it is held in memory. */
+export type Holdable = Pick<Stored, 'freshForMs' | 'bytes' | 'seq'> &
+  Pick<Life, 'tags'> &
+  Pick<Arrival, 'valueAgeMs'>;
+
+export function whatHolds(stored: Stored): Holdable {
+  const { freshForMs, bytes, seq, tags } = stored;
+  return { freshForMs, bytes, seq, tags, valueAgeMs: ageOf(stored) };
 }
 
 /** How often a value is sent again under a newer snapshot. */
@@ -42,7 +58,7 @@ export class Storing {
   /** Stores under the lease, and remembers what was stored. A node that fails here costs the storing only. */
   async fill(flight: Flight, entry: Filling): Promise<void> {
     const { clock, counters, memory, topology, tuning } = this.#parts;
-    const { token, payload, life, value } = entry;
+    const { token, payload, life, value, seq } = entry;
     const leasedIn = { stamp: flight.snapshot.epoch };
     for (let round = 0; round < SETTLE_ROUNDS; round++) {
       const { snapshot, owner, key, budget } = flight;
@@ -50,7 +66,7 @@ export class Storing {
       const sentAt = clock.now();
       const own = memory.writes(key);
       try {
-        const answer = await owner.fill(key, { token, payload, life, fence, epoch, budget });
+        const answer = await owner.fill(key, { token, payload, life, fence, epoch, seq, budget });
         if (
           answer.kind === 'stored' &&
           flight.settings.memory &&
@@ -61,7 +77,8 @@ export class Storing {
           const freshForMs = life.ttlMs - agedMs;
           const { length: bytes } = payload.bytes;
           const valueAgeMs = (life.ageMs ?? 0) + agedMs;
-          this.remember(flight, value, { freshForMs, agedMs, valueAgeMs, bytes, ticket: own });
+          const entry = { freshForMs, agedMs, valueAgeMs, bytes, seq, tags: life.tags };
+          this.remember(flight, value, { ...entry, ticket: own });
         }
         if (answer.kind === 'lost') counters.fencedFills++;
         if (answer.kind === 'stored' && snapshot.owner(flight.hash) !== owner) this.#passOn(key);
@@ -100,12 +117,15 @@ export class Storing {
   remember(
     flight: Flight,
     value: unknown,
-    entry: Pick<Arrival, 'agedMs' | 'valueAgeMs' | 'bytes' | 'notAtNode'> & {
-      readonly freshForMs: number;
-      readonly ticket?: OwnWrite;
-    },
+    entry: Holdable &
+      Pick<Arrival, 'agedMs' | 'notAtNode'> & {
+        readonly ticket?: OwnWrite;
+      },
   ): void {
+    const holding = flight.owner.tags.holding(flight.key, entry);
+    if (holding === undefined) return;
     this.#parts.memory.put(flight.key, value, {
+      ...holding,
       node: flight.owner.id,
       hash: flight.hash,
       ticket: entry.ticket ?? flight.ticket,

@@ -88,6 +88,9 @@ export class Writes {
     this.#forget(key);
     const { snapshot } = topology;
     const hash = snapshot.ring.hash(key);
+    const owner = snapshot.owner(hash);
+    // As of now: it counts as begun when the node takes it, which is not earlier.
+    const { sequence: seq } = owner.tags;
     const own = memory.writes(key);
     const outcome = await this.#apply(key, { kind: 'write', payload, life });
     memory.wrote(own);
@@ -98,15 +101,22 @@ export class Writes {
       await this.#makeUp(key, outcome, startedAt);
       return false;
     }
-    const node = topology.snapshot.owner(hash).id;
+    const stays = topology.snapshot.owner(hash) === owner;
+    const holding = stays ? owner.tags.holding(key, { seq, tags: life.tags }) : undefined;
     const bytes = payload.bytes.length;
     const agedMs = clock.now() - startedAt;
-    const forMs = life.ttlMs - agedMs;
-    const arrival = { node, hash, ticket: own, forMs, agedMs, valueAgeMs: agedMs, bytes };
+    const times = { forMs: life.ttlMs - agedMs, agedMs, valueAgeMs: agedMs };
+    const arrival = { ...holding, ...times, node: owner.id, hash, ticket: own, bytes };
+    const held = settings.memory && holding !== undefined && memory.put(key, value, arrival);
     // A read that the node answered before this write may have put the older
     // value into memory meanwhile.
-    if (!(settings.memory && memory.put(key, value, arrival))) this.#forget(key);
+    if (!held) this.#forget(key);
     return true;
+  }
+
+  /** The longest life of an entry that is known of. */
+  get longestMs(): number {
+    return this.#longestMs;
   }
 
   /**

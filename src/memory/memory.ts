@@ -37,72 +37,8 @@
 
 import { LRUCache } from 'lru-cache';
 import type { Clock } from '../clock.ts';
+import type { Arrival, Held, Lineage, Look, OwnWrite, Source, TagRecord } from './held.ts';
 import type { MemoryTuning } from './settings.ts';
-
-/** A node, as far as its entries are concerned. */
-interface Source {
-  readonly node: string;
-  /** How often its entries were dropped. */
-  generation: number;
-  /** Until when what is here may be shown, if it tells of changes; undefined: it does not. */
-  trustedUntil: number | undefined;
-  lineage: Lineage | undefined;
-}
-
-/** All entries of one node, between two changes of owners. */
-interface Lineage {
-  readonly source: Source;
-  /** That of the source when it began. */
-  readonly generation: number;
-  /** How often owners had changed when it began. */
-  readonly era: number;
-  /** Until when its entries may be shown; undefined: each has a life of its own. */
-  trustedUntil: number | undefined;
-  /** Whether its entries may be shown without another look. */
-  standing: boolean;
-}
-
-/** A write of this process that is under way, or was just now. */
-export interface OwnWrite {
-  readonly key: string;
-  /** How often a change of the key was told since. */
-  told: number;
-  /** Whether the key was forgotten since, or nobody knows what was told. */
-  void: boolean;
-}
-
-interface Held {
-  readonly value: unknown;
-  lineage: Lineage;
-  /** Whether a write of our own is to be told still. */
-  ownUntold: boolean;
-  /** When it was put, whole milliseconds: how old it was, and for how long it was fresh still at its node. */
-  readonly ageMs: number;
-  readonly forMs: number;
-}
-
-/** A value, how old it is, and for how long it is fresh still at its node. */
-export interface Look {
-  readonly value: unknown;
-  readonly ageMs: number;
-  readonly freshForMs: number;
-}
-
-export interface Arrival {
-  readonly node: string;
-  readonly hash: number;
-  /** Taken before it was asked for; or our own write of it. */
-  readonly ticket: number | OwnWrite;
-  /** What is left of its life at the node. */
-  readonly forMs: number;
-  /** How long ago the node was asked, or the load began. */
-  readonly agedMs: number;
-  /** Whether the node does not have it, so that it tells nothing of a delete. */
-  readonly notAtNode?: boolean;
-  /** How old the value is; absent when it is new. */
-  readonly valueAgeMs?: number | undefined;
-  readonly bytes: number;
-}
 
 /** 256 KiB; at 20,000 writes/s a needless refusal for 0.03 % of 1 ms reads, and for 1 % of what one setMany of 1,000 stores. */
 const TICKETS = 65_536;
@@ -156,7 +92,18 @@ export class Memory {
     if (--this.#unlooked < 0) this.#look();
     const held = this.#entries?.get(key);
     if (held === undefined) return undefined;
+    if (held.records !== undefined && !this.#isValid(key, held)) return undefined;
     return held.lineage.standing ? held.value : this.#succeed(key, held);
+  }
+
+  /** Whether none of its tags has been deleted since: one comparison for each. */
+  #isValid(key: string, { records = [], seq }: Held): boolean {
+    for (const { deletedAt } of records) {
+      if (deletedAt <= seq) continue;
+      this.#entries?.delete(key);
+      return false;
+    }
+    return true;
   }
 
   /** What `get` answers, and what is known of it. */
@@ -211,6 +158,8 @@ export class Memory {
       lineage,
       ownUntold: own?.told === 0 && lineage.trustedUntil !== undefined,
       ageMs: Math.round(from.valueAgeMs ?? 0),
+      records: from.records,
+      seq: from.seq ?? 0,
       forMs: Math.floor(from.forMs),
     };
     this.#entries.set(key, held, { ttl, size: from.bytes + key.length });
@@ -251,6 +200,22 @@ export class Memory {
       return lineage.standing;
     });
     this.#voidTickets();
+  }
+
+  /** Removes what came from `node` and is meant. O(entries). */
+  sweep(node: string, isMeant: (key: string, seq: number) => boolean): void {
+    for (const [key, { lineage, seq }] of this.#entries?.entries() ?? []) {
+      if (lineage.source.node === node && isMeant(key, seq)) this.#entries?.delete(key);
+    }
+  }
+
+  /** What is held under tags. */
+  recordsInUse(): Set<TagRecord> {
+    const all = new Set<TagRecord>();
+    for (const { records = [] } of this.#entries?.values() ?? []) {
+      for (const record of records) all.add(record);
+    }
+    return all;
   }
 
   /** A node tells of changes from now on: what was before may have changed unseen. */

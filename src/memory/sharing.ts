@@ -8,7 +8,8 @@
  * runs no instruction of this file.
  */
 import type { Clock } from '../clock.ts';
-import { type Arrival, Memory } from './memory.ts';
+import type { Arrival } from './held.ts';
+import { Memory } from './memory.ts';
 import type { MemoryTuning } from './settings.ts';
 
 export type Sharing = 'shared' | 'copied' | 'frozen';

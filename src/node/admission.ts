@@ -18,9 +18,18 @@ import type { Admit, Greeting } from './node.ts';
 import type { NodeClock } from './node-clock.ts';
 import type { NodeKeys } from './node-keys.ts';
 import { loadScripts, runScript } from './question.ts';
+import type { RedisTagNode } from './redis-tag-node.ts';
 import { inPieces, type Removals } from './removals.ts';
 import { DROP, INSTALL, SCRIPTS } from './scripts.ts';
+import { TAG_SCRIPTS } from './tag-scripts.ts';
 
+const ALL_SCRIPTS = [
+  ...SCRIPTS,
+  ...LOCK_SCRIPTS,
+  ...GUARD_SCRIPTS,
+  ...LIFE_SCRIPTS,
+  ...TAG_SCRIPTS,
+];
 /** Another process may raise the epoch between greeting and installation. */
 const MAX_ROUNDS = 3;
 /** Longer than a change takes from its announcement until it is in force. */
@@ -39,6 +48,7 @@ export interface AdmissionHost {
   readonly removals: Removals;
   /** Leases and locks that may have been granted when their asker had gone. */
   readonly orphans: Removals;
+  readonly tags: RedisTagNode;
   /** Counts the connections that came to stand. */
   generation(): number;
   /** It has passed: called with nothing awaited since. */
@@ -114,11 +124,12 @@ export class AdmissionProcedure {
       // Another server may have answered the connection meanwhile: greet it.
       if (host.generation() !== generation) continue;
       const installed = await this.ask(budgetMs, async (client) => {
-        const { fence, document, run } = host.keys;
+        const { fence, document, run, sequence } = host.keys;
         const operands = [
           fence,
           document,
           run,
+          sequence,
           decision.fence,
           decision.document,
           greeting.runId,
@@ -127,7 +138,7 @@ export class AdmissionProcedure {
         ];
         const [answer] = await Promise.all([
           runScript(client, INSTALL, operands),
-          loadScripts(client, [...SCRIPTS, ...LOCK_SCRIPTS, ...GUARD_SCRIPTS, ...LIFE_SCRIPTS]),
+          loadScripts(client, ALL_SCRIPTS),
         ]);
         return answer;
       });
@@ -135,6 +146,9 @@ export class AdmissionProcedure {
       decision.accepted?.();
       await host.removals.replay((keys) =>
         this.ask(budgetMs, (client) => removeKeys(client, host.keys, keys)),
+      );
+      await host.tags.replay(decision.missed?.invalidations ?? [], (send) =>
+        this.ask(budgetMs, send),
       );
       for (const keys of inPieces(decision.missed?.keys ?? [])) {
         await this.ask(budgetMs, (client) => removeKeys(client, host.keys, keys));

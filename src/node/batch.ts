@@ -1,6 +1,6 @@
 /**
- * Reads, gathered: one MGET for up to 64 keys, with the node's fence as its
- * first key. The hot path of the library: nothing is allocated per key but
+ * Reads, gathered: one MGET for up to 64 keys, with the node's fence and
+ * its sequence as the first keys. The hot path of the library: nothing is allocated per key but
  * what is found (`await`-ing one GET per key costs four times the rest).
  */
 import type { Clock } from '../clock.ts';
@@ -8,10 +8,14 @@ import type { NodeUnavailableError } from '../errors.ts';
 import type { NodeCounters } from '../metrics/metrics.ts';
 import type { PayloadCodec } from './codec.ts';
 import type { Client } from './connection.ts';
-import { readEntry } from './entry.ts';
+import { type FoundEntry, readEntry } from './entry.ts';
 import { epochOf } from './fence.ts';
+import { isInQuestion } from './known-tags.ts';
 import { type Reader, UNKNOWN_EPOCH } from './node.ts';
 import type { NodeClock } from './node-clock.ts';
+import type { NodeKeys } from './node-keys.ts';
+import type { RedisTagNode } from './redis-tag-node.ts';
+import type { Sequence } from './sequence.ts';
 import type { Request } from './turn.ts';
 
 /**
@@ -22,15 +26,20 @@ import type { Request } from './turn.ts';
 const MIN_CHUNK_KEYS = 16;
 const MAX_CHUNK_KEYS = 64;
 const CHUNKS = 4;
+/** The fence and the sequence. */
+const HEAD_KEYS = 2;
 
 /** What the reads of one node share. */
 export interface ReadHost {
   readonly clock: Clock;
-  readonly fenceKey: string;
+  readonly keys: NodeKeys;
   readonly codec: PayloadCodec;
   readonly nodeClock: NodeClock;
   readonly counters: NodeCounters;
   readonly epochs: EpochMemo;
+  readonly tags: RedisTagNode;
+  /** The whole budget of one read. */
+  readonly timeoutMs: number;
   /** How long the batch took whose answers are being told. */
   lastReadMs: number;
 }
@@ -77,6 +86,12 @@ export class Reads {
   }
 }
 
+/** An entry that was found, and cannot be judged with what is known here. */
+interface Unjudged {
+  readonly at: number;
+  readonly stored: FoundEntry;
+}
+
 class Chunk implements Request {
   readonly large = true;
   readonly #host: ReadHost;
@@ -93,32 +108,65 @@ class Chunk implements Request {
   }
 
   send(client: Client): Promise<unknown> {
-    const { counters, fenceKey, clock } = this.#host;
+    const { counters, clock } = this.#host;
+    const { fence, sequence } = this.#host.keys;
     this.#sentAt = clock.now();
     counters.batches += 1;
     counters.reads += this.#to - this.#from;
     const keys = this.#reads.keys.slice(this.#from, this.#to);
-    keys.unshift(fenceKey);
+    keys.unshift(fence, sequence);
     return client.mgetBuffer(keys);
   }
 
   answered(reply: unknown): void {
-    if (!Array.isArray(reply) || reply.length !== this.#to - this.#from + 1) {
+    if (!Array.isArray(reply) || reply.length !== this.#to - this.#from + HEAD_KEYS) {
       throw new TypeError('MGET was answered with something else');
     }
     const found = reply as (Buffer | null)[];
-    const { epochs, nodeClock } = this.#host;
+    const { epochs, nodeClock, tags } = this.#host;
     const { readers, positions } = this.#reads;
     const epoch = epochs.read(found[0]);
+    const sequence = tags.seen(found[1]);
     const nodeNow = nodeClock.now();
+    let unjudged: Unjudged[] | undefined;
     this.#host.lastReadMs = this.#host.clock.now() - this.#sentAt;
     for (let at = this.#from; at < this.#to; at += 1) {
-      const entry = found[at - this.#from + 1];
-      readers[at]!.found(positions[at]!, entry ? this.#decode(entry, nodeNow) : undefined, epoch);
+      const entry = found[at - this.#from + HEAD_KEYS];
+      const stored = entry ? this.#decode(entry, nodeNow) : undefined;
+      if (stored !== undefined && isInQuestion(stored, sequence)) {
+        if (!tags.known.judge(this.#keyOf(at), stored, sequence)) {
+          unjudged ??= [];
+          unjudged.push({ at, stored });
+          continue;
+        }
+      }
+      readers[at]!.found(positions[at]!, stored, epoch);
+    }
+    if (unjudged !== undefined) void this.#judgeLater(unjudged, { sequence, epoch });
+  }
+
+  /** What was deleted since this process last looked has to be known first. */
+  async #judgeLater(all: Unjudged[], seen: { sequence: Sequence; epoch: number }): Promise<void> {
+    const { tags, timeoutMs, clock } = this.#host;
+    const { readers, positions } = this.#reads;
+    try {
+      await tags.known.reach(seen.sequence, timeoutMs - this.#host.lastReadMs);
+    } catch (error) {
+      for (const { at } of all) readers[at]!.failed(positions[at]!, error as NodeUnavailableError);
+      return;
+    }
+    for (const { at, stored } of all) {
+      tags.known.judgeNow(this.#keyOf(at), stored);
+      this.#host.lastReadMs = clock.now() - this.#sentAt;
+      readers[at]!.found(positions[at]!, stored, seen.epoch);
     }
   }
 
-  #decode(entry: Buffer, nodeNow: number): ReturnType<typeof readEntry> {
+  #keyOf(at: number): string {
+    return this.#reads.keys[at]!.slice(this.#host.keys.value('').length);
+  }
+
+  #decode(entry: Buffer, nodeNow: number): FoundEntry | undefined {
     const stored = readEntry(entry, this.#host.codec, nodeNow);
     if (stored === undefined) this.#host.counters.broken += 1;
     return stored;

@@ -62,7 +62,7 @@ export function writeEntry(payload: Payload, header: EntryHeader): Buffer {
 
 /** An entry as it is to stand on the node, and for how many milliseconds it is to be kept there. */
 export function sealEntry(
-  entry: { payload: Payload; life: Life; epoch: number },
+  entry: { payload: Payload; life: Life; epoch: number; seq?: number },
   nodeNow: number,
 ): [bytes: Buffer, keepMs: number] {
   const { ttlMs, staleMs, loadMs, ageMs = 0, tags } = entry.life;
@@ -71,12 +71,17 @@ export function sealEntry(
     freshUntil: Math.round(nodeNow + ttlMs),
     writtenAt: Math.max(0, Math.round(nodeNow - ageMs)),
     loadMs,
-    seq: 0,
+    seq: entry.seq ?? 0,
     // A copy of what is stale: fresh for nobody, not even for some milliseconds of another clock.
     life: (ttlMs <= 0 ? STALE : 0) | (staleMs > 0 ? KEPT : 0),
     tags,
   });
   return [bytes, Math.max(1, Math.ceil(ttlMs + staleMs))];
+}
+
+/** An entry without its sequence, in two parts, for a script that puts it in. */
+export function aroundSequence(entry: Buffer): [head: Buffer, tail: Buffer] {
+  return [entry.subarray(0, SEQUENCE_AT), entry.subarray(WRITTEN_AT)];
 }
 
 const NO_BYTES = Buffer.alloc(0);
@@ -139,7 +144,7 @@ function readTags(entry: Buffer): readonly string[] | undefined {
 }
 
 /** A class, because V8 under load allocates literals that live for a while among the old objects: see load/reads.ts. */
-class FoundEntry implements Stored {
+export class FoundEntry implements Stored {
   readonly value: unknown;
   readonly stamp: number;
   readonly freshUntil: number;
@@ -149,6 +154,7 @@ class FoundEntry implements Stored {
   readonly seq: number;
   readonly tags: readonly string[] | undefined;
   readonly bytes: number;
+  overtaken = false;
 
   constructor(value: unknown, entry: Buffer, nodeNow: number) {
     this.value = value;
@@ -170,7 +176,11 @@ class FoundEntry implements Stored {
  *
  * @param nodeNow The node's clock, to say how much freshness is left.
  */
-export function readEntry(entry: Buffer, codec: PayloadCodec, nodeNow: number): Stored | undefined {
+export function readEntry(
+  entry: Buffer,
+  codec: PayloadCodec,
+  nodeNow: number,
+): FoundEntry | undefined {
   if (entry.length < HEADER_BYTES || entry[0] !== VERSION || entry[3] !== 0) return undefined;
   const at = payloadAt(entry);
   if (at > entry.length) return undefined;

@@ -7,6 +7,8 @@ export interface NodeKeys {
   readonly announced: string;
   /** The run id of the server under which its data was last admitted. */
   readonly run: string;
+  /** Of what was deleted by tag or prefix; names and numbers stand under it with `:t` and `:p`. */
+  readonly sequence: string;
   value(key: string): string;
   lease(key: string): string;
   /** The channel where those who wait for a load are told that it is over: the name of its lease. */
@@ -35,6 +37,7 @@ export function keysOf(namespace: string): NodeKeys {
     document: `${namespace}:t`,
     announced: `${namespace}:e:next`,
     run: `${namespace}:r`,
+    sequence: `${namespace}:g`,
     value: (key) => valuePrefix + key,
     lease: (key) => leasePrefix + key,
     loads: `${namespace}:w`,

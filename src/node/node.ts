@@ -15,6 +15,7 @@ import type { GuardNode } from './guard-node.ts';
 import type { LifeNode } from './life-node.ts';
 import type { LockNode } from './lock-node.ts';
 import type { ServerReport } from './report.ts';
+import type { Invalidation, TagNode } from './tag-node.ts';
 
 /** An encoded value: what the codec made of it, without the header. */
 export interface Payload {
@@ -51,6 +52,8 @@ export interface Stored {
   /** The node's sequence before the load began: what was changed by tag since then, changed it. */
   readonly seq: number;
   readonly tags: readonly string[] | undefined;
+  /** Whether one of its tags, or what its key begins with, was deleted since: it counts as absent. */
+  readonly overtaken: boolean;
   /** Size of the payload as it was stored. */
   readonly bytes: number;
 }
@@ -98,7 +101,8 @@ export interface LeaseAsk {
 
 export type LeaseAnswer =
   | { readonly kind: 'value'; readonly stored: Stored } // there is a value other than the one seen
-  | { readonly kind: 'leased' } // there is none, and the token now holds the right to store one
+  /** There is none, and the token now holds the right to store one that begins under this sequence. */
+  | { readonly kind: 'leased'; readonly seq: number }
   | { readonly kind: 'busy'; readonly remainingMs: number } // another token holds that right
   | Fenced;
 
@@ -161,6 +165,7 @@ export interface Greeting {
 /** What was deleted while the node was away, as others have kept it for it. */
 export interface MissedKeys {
   readonly keys: readonly string[];
+  readonly invalidations: readonly Invalidation[];
   /** They have been removed, and the node is in use. */
   removed(): void;
 }
@@ -215,6 +220,8 @@ export interface NodeListener {
   trouble(node: string, error: Error): void;
   /** A delete that could not be confirmed before is now. */
   confirmed(node: string, key: string): void;
+  /** The same of a tag, or a prefix. */
+  raised(node: string, one: Invalidation): void;
 }
 
 /** Every method that returns a promise rejects with `NodeUnavailableError` and nothing else. */
@@ -228,6 +235,8 @@ export interface CacheNode {
   readonly locks: LockNode;
   /** What it keeps for other nodes. */
   readonly guard: GuardNode;
+  /** What is deleted here by tag or prefix. */
+  readonly tags: TagNode;
   /** What changes how long its entries live. */
   readonly life: LifeNode;
 
@@ -261,6 +270,8 @@ export interface CacheNode {
       life: Life;
       fence: string;
       epoch: number;
+      /** That came with the lease. */
+      seq: number;
       budget?: Budget | undefined;
     },
   ): Promise<FillAnswer>;

@@ -40,6 +40,8 @@ export interface PushListener {
   changed(node: string, key: string): void;
   /** All of them. */
   flushed(node: string): void;
+  /** Something was deleted by tag or prefix. */
+  invalidated(node: string): void;
   /** Its epoch is another one. */
   news(node: string): void;
   /** The load of a key, for which some process waits, is over. */
@@ -61,7 +63,7 @@ export interface PushWatch {
 /** Where nothing but a hang is watched for. */
 const IDLE_BEAT_MS = 1_000;
 const INVALIDATE = '__redis__:invalidate';
-const LETTER = { value: 0x76, epoch: 0x65, missed: 0x6d } as const;
+const LETTER = { value: 0x76, epoch: 0x65, sequence: 0x67, missed: 0x6d } as const;
 
 export interface PushParts {
   readonly clock: Clock;
@@ -181,8 +183,8 @@ export class PushChannel {
   async #track(connection: Connection, current: () => boolean): Promise<void> {
     const { watch, keys, clock } = this.#parts;
     if (watch === undefined) return;
-    const always = [keys.fence, keys.missed('')];
-    const prefixes = watch.values ? [keys.value(''), ...always] : always;
+    const values = watch.values ? [keys.value(''), keys.sequence] : [];
+    const prefixes = [...values, keys.fence, keys.missed('')];
     try {
       const id = await this.#inTime(connection, (client) => client.client('ID'));
       if (!current()) return;
@@ -291,13 +293,16 @@ export class PushChannel {
     const { id } = this.#place;
     if (watch === undefined) return;
     let news = false;
+    let invalidated = false;
     for (const name of names) {
       const letter = name[this.#letterAt];
       if (letter === LETTER.value) watch.listener.changed(id, name.toString('utf8', this.#keyAt));
       else if (letter === LETTER.epoch) news = true;
+      else if (letter === LETTER.sequence) invalidated = true;
       else if (letter === LETTER.missed)
         watch.listener.noted(id, name.toString('utf8', this.#keyAt));
     }
+    if (invalidated) watch.listener.invalidated(id);
     if (news) watch.listener.news(id);
   }
 }

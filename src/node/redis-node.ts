@@ -15,10 +15,10 @@ import { announceAt, greetingOf, orphanOf, removeKeys } from './admission.ts';
 import { type BacklogHost, orphansOf, removalsOf } from './backlog.ts';
 import { EpochMemo, type ReadHost } from './batch.ts';
 import type { PayloadCodec } from './codec.ts';
-import type { Client } from './connection.ts';
 import { Deadlines } from './deadlines.ts';
-import { identityOf, sealEntry } from './entry.ts';
+import { aroundSequence, identityOf, sealEntry } from './entry.ts';
 import type { GuardNode } from './guard-node.ts';
+import type { TagHost } from './known-tags.ts';
 import type { LifeNode } from './life-node.ts';
 import type {
   Budget,
@@ -48,6 +48,7 @@ import { runScript } from './question.ts';
 import { RedisGuardNode } from './redis-guard-node.ts';
 import { RedisLifeNode } from './redis-life-node.ts';
 import { RedisLockNode } from './redis-lock-node.ts';
+import { RedisTagNode } from './redis-tag-node.ts';
 import { inPieces, type Removals } from './removals.ts';
 import { ReplyReader } from './replies.ts';
 import { askReport, readReport, type ServerReport } from './report.ts';
@@ -79,12 +80,14 @@ export interface NodeParts {
   readonly breaker?: BreakerTuning;
   /** Who is told what the node tells by itself. */
   readonly watch?: PushWatch;
+  readonly tagHost?: TagHost;
 }
 
 export class RedisNode implements CacheNode {
   readonly id: string;
   readonly locks: RedisLockNode;
   readonly guard: GuardNode;
+  readonly tags: RedisTagNode;
   readonly life: LifeNode;
   readonly #clock: Clock;
   readonly #keys: NodeKeys;
@@ -105,10 +108,12 @@ export class RedisNode implements CacheNode {
     this.id = place.id;
     this.#clock = clock;
     this.#keys = keysOf(parts.namespace);
-    this.#nodeClock = new NodeClock(clock);
+    const nodeClock = new NodeClock(clock);
+    this.#nodeClock = nodeClock;
     const backlog = this.#backlogHost(parts);
     this.#removals = removalsOf(backlog);
     this.#orphans = orphansOf(backlog);
+    this.tags = this.#newTags(backlog, parts, tuning);
     this.#standing = new Standing(place, {
       clock,
       tuning,
@@ -119,11 +124,14 @@ export class RedisNode implements CacheNode {
       nodeClock: this.#nodeClock,
       removals: this.#removals,
       orphans: this.#orphans,
+      tags: this.tags,
       counters: this.#counters,
     });
     const reads: ReadHost = {
       clock,
-      fenceKey: this.#keys.fence,
+      keys: this.#keys,
+      tags: this.tags,
+      timeoutMs: tuning.timeoutMs,
       codec,
       nodeClock: this.#nodeClock,
       counters: this.#counters,
@@ -143,11 +151,7 @@ export class RedisNode implements CacheNode {
     this.#deadlines = new Deadlines(this.#nodeClock, tuning.timeoutMs, () =>
       this.#standing.connection.failures.plain('timeout', 'its clock was set'),
     );
-    this.life = new RedisLifeNode({
-      ...own,
-      nodeClock: this.#nodeClock,
-      deadlines: this.#deadlines,
-    });
+    this.life = new RedisLifeNode({ ...own, nodeClock, deadlines: this.#deadlines });
     this.#push = new PushChannel(place, { clock, tuning, keys: this.#keys, watch: parts.watch });
     this.locks = new RedisLockNode({
       ...own,
@@ -155,6 +159,16 @@ export class RedisNode implements CacheNode {
       orphans: this.#orphans,
       runId: () => this.#standing.runId,
       forgetful: () => this.#standing.forgetful,
+    });
+  }
+
+  #newTags(backlog: BacklogHost, parts: NodeParts, { timeoutMs }: NodeTuning): RedisTagNode {
+    return new RedisTagNode({
+      outbox: () => this.#outbox,
+      host: parts.tagHost,
+      backlog,
+      timeoutMs,
+      late: () => this.#standing.connection.failures.plain('timeout'),
     });
   }
 
@@ -184,7 +198,7 @@ export class RedisNode implements CacheNode {
       ...counters,
       latency: latency.summary(),
       inFlight: this.#outbox.inFlight,
-      unconfirmed: this.#removals.count,
+      unconfirmed: this.#removals.count + this.tags.pending.count,
       tracked: this.#push.tracked,
     };
   }
@@ -221,6 +235,7 @@ export class RedisNode implements CacheNode {
     this.#standing.end();
     this.#removals.end();
     this.#orphans.end();
+    this.tags.pending.end();
     this.#outbox.abort(this.#standing.connection.failures.plain('closed'));
     await Promise.all([this.#standing.connection.close(), this.#push.close()]);
   }
@@ -251,7 +266,7 @@ export class RedisNode implements CacheNode {
   }
 
   async #lease(key: string, ask: LeaseAsk): Promise<LeaseAnswer> {
-    const keys = [this.#keys.fence, this.#keys.value(key), this.#keys.lease(key)];
+    const keys = [...this.#keysOf(key), this.#keys.sequence];
     const rest = [ask.fence, ask.token, Math.ceil(ask.leaseMs)];
     const seen = ask.seen === undefined ? '' : identityOf(ask.seen);
     const { budget } = ask;
@@ -259,14 +274,16 @@ export class RedisNode implements CacheNode {
       { script: LEASE, operands: [...keys, ...rest, seen], budget },
       (reply) => this.#replies.lease(reply),
     );
+    if (answer !== undefined) return this.tags.judged(key, answer, budget);
     // What is there cannot be read by us: it is as if nothing were.
-    return (
-      answer ??
-      (await this.#outbox.script(
-        { script: LEASE, operands: [...keys, ...rest, SEEN_ANY], budget },
-        (reply) => this.#replies.leaseAnyway(reply),
-      ))
+    return this.#outbox.script(
+      { script: LEASE, operands: [...keys, ...rest, SEEN_ANY], budget },
+      (reply) => this.#replies.leaseAnyway(reply),
     );
+  }
+
+  #keysOf(key: string): [fence: string, value: string, lease: string] {
+    return [this.#keys.fence, this.#keys.value(key), this.#keys.lease(key)];
   }
 
   extendLease(key: string, ask: { token: string; leaseMs: number }): Promise<boolean> {
@@ -282,9 +299,8 @@ export class RedisNode implements CacheNode {
   }
 
   fill(key: string, entry: Parameters<CacheNode['fill']>[1]): Promise<FillAnswer> {
-    const keys = [this.#keys.fence, this.#keys.value(key), this.#keys.lease(key)];
     const sealed = sealEntry(entry, this.#nodeClock.now());
-    const operands = [...keys, entry.fence, entry.token, ...sealed, this.#keys.loads];
+    const operands = [...this.#keysOf(key), entry.fence, entry.token, ...sealed, this.#keys.loads];
     return this.#outbox.script({ script: FILL, operands, budget: entry.budget }, (reply) =>
       this.#replies.fill(reply),
     );
@@ -294,12 +310,13 @@ export class RedisNode implements CacheNode {
     key: string,
     entry: { payload: Payload; life: Life; fence: string; epoch: number },
   ): Promise<WriteAnswer> {
-    const keys = [this.#keys.fence, this.#keys.value(key), this.#keys.lease(key)];
+    const keys = [...this.#keysOf(key), this.#keys.sequence];
     const answer = await this.#outbox.ask(
       (client) => {
         this.#counters.scripts += 1;
-        const sealed = sealEntry(entry, this.#nodeClock.now());
-        const rest = [entry.fence, ...sealed, this.#deadlines.next(), this.#keys.loads];
+        const [sealed, keepMs] = sealEntry(entry, this.#nodeClock.now());
+        const [head, tail] = aroundSequence(sealed);
+        const rest = [entry.fence, head, keepMs, this.#deadlines.next(), this.#keys.loads, tail];
         return runScript(client, WRITE, [...keys, ...rest]);
       },
       (reply) => (reply === REPLY.late ? undefined : this.#replies.write(reply)),
@@ -308,8 +325,7 @@ export class RedisNode implements CacheNode {
   }
 
   remove(key: string, fence: string): Promise<RemoveAnswer> {
-    const keys = [this.#keys.fence, this.#keys.value(key), this.#keys.lease(key)];
-    const operands = [...keys, fence, this.#keys.loads];
+    const operands = [...this.#keysOf(key), fence, this.#keys.loads];
     return this.#outbox.script({ script: REMOVE, operands }, (reply) =>
       this.#replies.remove(reply),
     );
@@ -326,17 +342,18 @@ export class RedisNode implements CacheNode {
     await Promise.all(removed);
   }
 
-  copy(key: string, fence: string, budget?: Budget): Promise<CopyAnswer> {
-    const operands = [this.#keys.fence, this.#keys.value(key), this.#keys.lease(key), fence];
-    return this.#outbox.script({ script: COPY, operands, budget }, (reply) =>
+  async copy(key: string, fence: string, budget?: Budget): Promise<CopyAnswer> {
+    const operands = [...this.#keysOf(key), this.#keys.sequence, fence];
+    const found = await this.#outbox.script({ script: COPY, operands, budget }, (reply) =>
       this.#replies.copy(reply),
     );
+    return this.tags.judged(key, found, budget);
   }
 
   inspect(key: string): Promise<Inspection> {
     const operands = [this.#keys.value(key), this.#keys.lease(key)];
     return this.#outbox.script({ script: INSPECT, operands }, (reply) =>
-      this.#replies.inspection(reply),
+      this.#replies.inspection(reply, key),
     );
   }
 
@@ -351,32 +368,32 @@ export class RedisNode implements CacheNode {
   }
 
   report(): Promise<ServerReport> {
-    return this.#outbox.ask(
-      (client) => askReport(client, this.#clock),
-      (reply) => readReport(reply as [string, number, number]),
-    );
+    const read = (reply: unknown) => readReport(reply as [string, number, number]);
+    return this.#outbox.ask((client) => askReport(client, this.#clock), read);
   }
 
   greet(): Promise<Greeting> {
+    const times = { nodeClock: this.#nodeClock, clock: this.#clock };
     return this.#outbox.askUnguarded(
-      (client) =>
-        greetingOf(client, this.#keys, { nodeClock: this.#nodeClock, clock: this.#clock }),
+      (client) => greetingOf(client, this.#keys, times),
       (reply) => reply as Greeting,
     );
   }
 
   announce(document: string): Promise<void> {
-    const ask = (client: Client) => announceAt(client, this.#keys, document);
-    return this.#outbox.ask(ask, () => undefined);
+    return this.#outbox.ask(
+      (client) => announceAt(client, this.#keys, document),
+      () => undefined,
+    );
   }
 
   async install(fence: string, document: string): ReturnType<CacheNode['install']> {
-    const { fence: fenceKey, document: documentKey, run } = this.#keys;
+    const { fence: fenceKey, document: documentKey, run, sequence } = this.#keys;
     const { runId } = this.#standing;
     const answer = await this.#outbox.askUnguarded(
       (client) => {
         const rest = [fence, document, runId, '', this.#deadlines.next()];
-        return runScript(client, INSTALL, [fenceKey, documentKey, run, ...rest]);
+        return runScript(client, INSTALL, [fenceKey, documentKey, run, sequence, ...rest]);
       },
       (reply) => (reply === REPLY.late ? undefined : this.#replies.install(reply)),
     );

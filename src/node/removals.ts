@@ -22,6 +22,8 @@ export interface RemovalHost {
   /** Removes values and leases of a node in use. */
   remove(keys: string[]): Promise<unknown>;
   confirmed(key: string): void;
+  /** It has not been confirmed, and is not tried again. */
+  gaveUp?(key: string): void;
   /** The oldest had to be given up for a new one. */
   overflowed(limit: number): void;
 }
@@ -63,7 +65,7 @@ export class Removals {
     this.#waiting.set(key, { untilMs: this.#host.clock.now() + forMs });
     if (this.#waiting.size > MAX_KEYS) {
       const [oldest = ''] = this.#waiting.keys();
-      this.#waiting.delete(oldest);
+      this.#giveUp(oldest);
       this.#host.overflowed(MAX_KEYS);
     }
     this.#try();
@@ -90,11 +92,16 @@ export class Removals {
     this.#waiting.clear();
   }
 
+  #giveUp(key: string): void {
+    this.#waiting.delete(key);
+    this.#host.gaveUp?.(key);
+  }
+
   #next(): [string, Removal][] {
     const now = this.#host.clock.now();
     const batch: [string, Removal][] = [];
     for (const [key, removal] of this.#waiting) {
-      if (removal.untilMs <= now) this.#waiting.delete(key);
+      if (removal.untilMs <= now) this.#giveUp(key);
       else if (batch.push([key, removal]) === KEYS_AT_ONCE) break;
     }
     return batch;

@@ -1,6 +1,6 @@
 /** What the scripts answered, as the closed lists of the contract. */
 import type { ReadHost } from './batch.ts';
-import { isKept, payloadOf, readEntry } from './entry.ts';
+import { type FoundEntry, isKept, payloadOf, readEntry } from './entry.ts';
 import {
   ageOf,
   type CopyAnswer,
@@ -9,10 +9,17 @@ import {
   type Inspection,
   type LeaseAnswer,
   type RemoveAnswer,
-  type Stored,
   type WriteAnswer,
 } from './node.ts';
 import { REPLY } from './scripts.ts';
+import { newestOf, type Sequence } from './sequence.ts';
+
+/** An entry, and what had been deleted at its node when it was read. */
+export interface Unjudged<T> {
+  readonly answer: T;
+  readonly stored: FoundEntry;
+  readonly at: Sequence;
+}
 
 const UNKNOWN: Fenced = { kind: 'unknown' };
 const STALE: Fenced = { kind: 'stale' };
@@ -25,14 +32,19 @@ export class ReplyReader {
   }
 
   /** Undefined when there is a value that cannot be read. */
-  lease(reply: unknown): LeaseAnswer | undefined {
-    if (!Buffer.isBuffer(reply)) return this.leaseAnyway(reply);
-    const stored = this.#read(reply);
-    return stored && { kind: 'value', stored };
+  lease(reply: unknown): LeaseAnswer | Unjudged<LeaseAnswer> | undefined {
+    if (!Array.isArray(reply) || reply.length === 1) return this.leaseAnyway(reply);
+    const [sequence, entry] = reply as [Buffer, Buffer];
+    const stored = this.#read(entry);
+    const at = this.#host.tags.seen(sequence);
+    return stored && { answer: { kind: 'value', stored }, stored, at };
   }
 
   leaseAnyway(reply: unknown): LeaseAnswer {
-    if (reply === 0) return { kind: 'leased' };
+    if (Array.isArray(reply)) {
+      const [sequence] = reply as [Buffer];
+      return { kind: 'leased', seq: newestOf(this.#host.tags.seen(sequence)) };
+    }
     return fenced(reply) ?? { kind: 'busy', remainingMs: Number(reply) };
   }
 
@@ -53,9 +65,9 @@ export class ReplyReader {
     return fenced(reply) ?? { kind: 'installed' };
   }
 
-  copy(reply: unknown): CopyAnswer {
+  copy(reply: unknown): CopyAnswer | Unjudged<CopyAnswer> {
     if (!Array.isArray(reply)) return fenced(reply) ?? { kind: 'none', leaseLeftMs: Number(reply) };
-    const [entry, leftMs, leaseLeftMs] = reply as [Buffer, number, number];
+    const [entry, leftMs, leaseLeftMs, sequence] = reply as [Buffer, number, number, Buffer];
     const stored = this.#read(entry);
     if (stored === undefined) return { kind: 'none', leaseLeftMs };
     const ttlMs = Math.max(0, stored.freshForMs);
@@ -66,13 +78,18 @@ export class ReplyReader {
       ageMs: ageOf(stored),
       tags: stored.tags,
     };
-    return { kind: 'value', stored, payload: payloadOf(entry), life, leaseLeftMs };
+    const payload = payloadOf(entry);
+    const answer: CopyAnswer = { kind: 'value', stored, payload, life, leaseLeftMs };
+    return { answer, stored, at: this.#host.tags.seen(sequence) };
   }
 
-  inspection(reply: unknown): Inspection {
+  /** @param key For people: judged with what is known here. */
+  inspection(reply: unknown, key: string): Inspection {
     const [entry, leftMs, leaseLeftMs] = reply as [Buffer | null, number, number];
+    const stored = entry === null ? undefined : this.#read(entry);
+    if (stored !== undefined) this.#host.tags.known.judgeNow(key, stored);
     return {
-      stored: entry === null ? undefined : this.#read(entry),
+      stored,
       leftMs: Math.max(0, leftMs),
       // 0 in its last millisecond, -1 without an end, -2 when there is none.
       leased: leaseLeftMs !== -2,
@@ -80,7 +97,7 @@ export class ReplyReader {
     };
   }
 
-  #read(entry: Buffer): Stored | undefined {
+  #read(entry: Buffer): FoundEntry | undefined {
     const stored = readEntry(entry, this.#host.codec, this.#host.nodeClock.now());
     if (stored === undefined) this.#host.counters.broken += 1;
     return stored;

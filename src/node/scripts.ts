@@ -7,6 +7,7 @@
  */
 import { createHash } from 'node:crypto';
 import { EPOCH_DIGITS } from './fence.ts';
+import { SEQUENCE } from './sequence.ts';
 
 export interface Script {
   readonly lua: string;
@@ -77,13 +78,15 @@ if type(stored) == 'table' and stored.err then
   return ${REPLY.refused}
 end`;
 
-/** fence value lease · fence token leaseMs seen → the value | 0 leased | remaining ms, 1 or more. */
+/** fence value lease sequence · fence token leaseMs seen → {sequence, the value} | {sequence} leased | remaining ms, 1 or more. */
 export const LEASE = script(
-  3,
-  `${FENCED}${TOKEN}
+  4,
+  `${FENCED}${TOKEN}${SEQUENCE}
 local value = redis.call('GET', KEYS[2])
-if value and ARGV[4] ~= '*' and string.sub(value, 5, 16) ~= ARGV[4] then return value end
-if take(KEYS[3], ARGV[2], ARGV[3]) then return 0 end
+if value and ARGV[4] ~= '*' and string.sub(value, 5, 16) ~= ARGV[4] then
+  return {sequence(KEYS[4]), value}
+end
+if take(KEYS[3], ARGV[2], ARGV[3]) then return {sequence(KEYS[4])} end
 local held = redis.call('GET', KEYS[3])
 if string.sub(held, -1) ~= '${WAITED_FOR}' then redis.call('SET', KEYS[3], held .. '${WAITED_FOR}', 'KEEPTTL') end
 return left(KEYS[3])`,
@@ -107,11 +110,16 @@ return 1`,
 
 // On a full node the old value goes too: its writer has replaced it at the
 // source, so what is left would be served stale until its ttl.
-/** fence value lease · fence entry keepMs deadline channel → 1 stored | late. */
+// A set begins when it arrives: what was deleted before does not concern it.
+/**
+ * fence value lease sequence · fence head keepMs deadline channel tail → 1 stored | late.
+ * Head and tail: the entry without its sequence.
+ */
 export const WRITE = script(
-  3,
-  `${FENCED}${IN_TIME(4)}${OVER(5)}
-local stored = redis.pcall('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])
+  4,
+  `${FENCED}${IN_TIME(4)}${OVER(5)}${SEQUENCE}
+local entry = ARGV[2] .. struct.pack('>d', newest(sequence(KEYS[4]))) .. ARGV[6]
+local stored = redis.pcall('SET', KEYS[2], entry, 'PX', ARGV[3])
 over(KEYS[3], redis.call('GETDEL', KEYS[3]))
 ${UNLESS_STORED(`redis.call('DEL', KEYS[2])`)}
 return 1`,
@@ -126,14 +134,14 @@ over(KEYS[3], redis.call('GETDEL', KEYS[3]))
 return removed`,
 );
 
-/** fence value lease · fence → the value, what is left of its life and of a lease, 0 if there is none | what is left of a lease. */
+/** fence value lease sequence · fence → the value, what is left of its life and of a lease, 0 if there is none, sequence | what is left of a lease. */
 export const COPY = script(
-  3,
-  `${FENCED}
+  4,
+  `${FENCED}${SEQUENCE}
 local value = redis.call('GET', KEYS[2])
 local leased = math.max(0, redis.call('PTTL', KEYS[3]))
 if not value then return leased end
-return {value, redis.call('PTTL', KEYS[2]), leased}`,
+return {value, redis.call('PTTL', KEYS[2]), leased, sequence(KEYS[4])}`,
 );
 
 /** lease · token leaseMs → 1 lengthened | 0 not ours. Touches only what the token owns: no fence. */
@@ -161,18 +169,22 @@ export const INSPECT = script(
   `return {redis.call('GET', KEYS[1]), redis.call('PTTL', KEYS[1]), redis.call('PTTL', KEYS[2])}`,
 );
 
+// In another run of the server tags may be missing that were deleted in the last; and whoever finds no sequence
+// later knows by it that one was lost.
 /**
- * fence document run · fence document run first deadline → 1 installed | stale | unknown | late. The DEL first: see above.
+ * fence document run sequence · fence document run first deadline → 1 installed | stale | unknown | late. The DEL first: see above.
  * The fence is written only if it is another one: all processes are told of it.
  * A node without a fence is given one only by whoever admits it, which asks the others before.
  */
 export const INSTALL = script(
-  3,
-  `${IN_TIME(5)}
+  4,
+  `${IN_TIME(5)}${SEQUENCE}
 local fence = redis.call('GET', KEYS[1])
 if not fence and ARGV[4] ~= '1' then return ${REPLY.unknown} end
 if fence and fence ~= ARGV[1] and string.sub(fence, 1, ${EPOCH_DIGITS}) >= string.sub(ARGV[1], 1, ${EPOCH_DIGITS}) then return ${REPLY.stale} end
 redis.call('DEL', KEYS[2])
+local both = sequence(KEYS[4])
+if redis.call('GET', KEYS[3]) ~= ARGV[3] then begin(KEYS[4], newest(both)) end
 if fence ~= ARGV[1] then redis.call('SET', KEYS[1], ARGV[1]) end
 redis.call('SET', KEYS[2], ARGV[2])
 redis.call('SET', KEYS[3], ARGV[3])

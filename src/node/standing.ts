@@ -16,6 +16,7 @@ import { type Client, Connection } from './connection.ts';
 import type { Greeting, NodeHost, NodeListener, NodeState } from './node.ts';
 import type { NodeClock } from './node-clock.ts';
 import type { NodeKeys } from './node-keys.ts';
+import type { RedisTagNode } from './redis-tag-node.ts';
 import type { Removals } from './removals.ts';
 import type { BreakerTuning, NodeTuning } from './tuning.ts';
 
@@ -34,6 +35,7 @@ export interface StandingParts {
   readonly nodeClock: NodeClock;
   readonly removals: Removals;
   readonly orphans: Removals;
+  readonly tags: RedisTagNode;
   readonly counters: NodeCounters;
 }
 
@@ -60,7 +62,7 @@ export class Standing {
   #problem = '';
 
   constructor(place: Place, parts: StandingParts) {
-    const { clock, tuning, keys, nodeClock, removals, orphans, host } = parts;
+    const { clock, tuning, keys, nodeClock, removals, orphans, tags, host } = parts;
     this.#id = place.id;
     this.#parts = parts;
     this.connection = new Connection(place, {
@@ -85,6 +87,7 @@ export class Standing {
       nodeClock,
       removals,
       orphans,
+      tags,
       generation: () => this.#generation,
       admitted: (greeting) => this.#admitted(greeting),
       tell: (error) => this.tell(error),

@@ -20,8 +20,10 @@ import { type Clock, pause, type Timer } from '../clock.ts';
 import { NodeUnavailableError } from '../errors.ts';
 import { type Notes, OVERFLOW } from '../node/guard-node.ts';
 import type { CacheNode, MissedKeys } from '../node/node.ts';
+import type { Invalidation } from '../node/tag-node.ts';
 import { parseDocument, type TopologyDocument } from './document.ts';
 import { guardiansOf } from './guardians.ts';
+import { noteOf, readNotes } from './missed-notes.ts';
 import { Relays } from './relays.ts';
 import type { Snapshot } from './snapshot.ts';
 
@@ -58,7 +60,7 @@ interface List {
 
 const noop = (): void => undefined;
 
-export const NONE_MISSED: Missed = { keys: [], removed: noop, more: 'no' };
+export const NONE_MISSED: Missed = { keys: [], invalidations: [], removed: noop, more: 'no' };
 
 /** Notes for one node, gathered from all that fail together. */
 interface Gathered {
@@ -104,15 +106,15 @@ export class MissedDeletes {
   }
 
   /**
-   * Notes at the guardians of a node that it did not confirm the removal of
-   * `key`. Resolves to whether one of them has it that also tells this process
-   * when it has been removed; never rejects.
+   * Notes at the guardians of a node that it did not confirm the removal of a
+   * key, a tag or a prefix. Resolves to whether one of them has it that also tells
+   * this process when it has been removed; never rejects.
    *
    * @param keepMs After that the value has expired by itself.
    */
-  note(id: string, key: string, keepMs: number): Promise<boolean> {
+  note(id: string, missed: string | Invalidation, keepMs: number): Promise<boolean> {
     const gathered = this.#gathered.get(id) ?? this.#gather(id);
-    gathered.keys.add(key);
+    gathered.keys.add(noteOf(missed));
     gathered.keepMs = Math.max(gathered.keepMs, keepMs);
     return gathered.sent;
   }
@@ -162,13 +164,13 @@ export class MissedDeletes {
     if (lists.length === 0) return { ...NONE_MISSED, more: this.#inDoubt(id) };
     this.#heardAt.set(id, this.#topology.document.epoch);
     this.#noted.delete(id);
-    const keys = keysOf(lists);
+    const missed = missedOf(lists);
     return {
-      keys,
+      ...missed,
       removed: () => {
         if (lists.every(({ notes }) => notes.size === 0)) return;
         // Nobody is told: under which topology that was is not known.
-        this.#removedAt(id, keys, this.#topology.snapshot)
+        this.#removedAt(id, missed, this.#topology.snapshot)
           .then(() => takeOff(id, lists))
           .catch(noop);
       },
@@ -243,8 +245,13 @@ export class MissedDeletes {
    * connect to them anew: only the one that noted it may have been cut off.
    */
   lookAfter(ids: Iterable<string>): void {
-    // What stays on the list is done the next time.
-    for (const id of ids) this.#settle(id).catch(noop);
+    for (const id of ids) {
+      // What stays on the list is done the next time.
+      this.#settle(id).catch(noop);
+      const node = this.#host.node(id);
+      // So that no server takes what was deleted by tag for something that nobody needs.
+      if (node?.state().state === 'up') node.tags.refresh();
+    }
   }
 
   /**
@@ -284,10 +291,12 @@ export class MissedDeletes {
       if (node?.state().state !== 'up') return false;
       const { snapshot } = this.#topology;
       const lists = (await this.#ask(id)) ?? [];
-      const keys = keysOf(lists);
-      if (keys.length === 0) return false;
-      await node.removeAll(keys);
-      await this.#removedAt(id, keys, snapshot);
+      const missed = missedOf(lists);
+      const { keys, invalidations } = missed;
+      if (keys.length + invalidations.length === 0) return false;
+      if (invalidations.length > 0) await node.tags.raiseAnyway(invalidations);
+      if (keys.length > 0) await node.removeAll(keys);
+      await this.#removedAt(id, missed, snapshot);
       const { fence } = await node.greet();
       if (fence === snapshot.fence) {
         await takeOff(id, lists, snapshot.fence);
@@ -300,7 +309,11 @@ export class MissedDeletes {
 
   // While the ring changes, a read may have copied the old value from this
   // node to the present owner before it was removed here.
-  async #removedAt(id: string, keys: readonly string[], snapshot: Snapshot): Promise<void> {
+  async #removedAt(
+    id: string,
+    { keys, invalidations }: MissedHere,
+    snapshot: Snapshot,
+  ): Promise<void> {
     if (snapshot.source === undefined) return;
     const byOwner = new Map<CacheNode, string[]>();
     for (const key of keys) {
@@ -309,7 +322,12 @@ export class MissedDeletes {
       const owner = snapshot.owner(hash);
       byOwner.set(owner, [...(byOwner.get(owner) ?? []), key]);
     }
-    await Promise.all([...byOwner].map(([owner, moved]) => owner.removeAll(moved)));
+    const removed = [...byOwner].map(([owner, moved]) => owner.removeAll(moved));
+    const raised = snapshot.ring.ids.map((owner) => {
+      if (invalidations.length === 0) return undefined;
+      return snapshot.nodes.get(owner)?.tags.raiseAnyway(invalidations);
+    });
+    await Promise.all([...removed, ...raised]);
   }
 }
 
@@ -323,10 +341,10 @@ function idOf({ id }: { readonly id: string }): string {
   return id;
 }
 
-function keysOf(lists: readonly List[]): string[] {
-  const keys = new Set(lists.flatMap(({ notes }) => [...notes.keys()]));
-  keys.delete(OVERFLOW);
-  return [...keys];
+type MissedHere = Pick<MissedKeys, 'keys' | 'invalidations'>;
+
+function missedOf(lists: readonly List[]): MissedHere {
+  return readNotes(new Set(lists.flatMap(({ notes }) => [...notes.keys()])));
 }
 
 async function takeOff(id: string, lists: readonly List[], removedUnder?: string): Promise<void> {

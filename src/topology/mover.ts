@@ -85,7 +85,7 @@ export async function copyKey(key: string, snapshot: Snapshot): Promise<Copy> {
       answer = await owner.lease(key, { ...ask, seen: answer.stored });
     }
     if (answer.kind === 'leased') {
-      return await copyUnderLease(key, { snapshot, owner, source, hash, token });
+      return await copyUnderLease(key, { snapshot, owner, source, hash, token, seq: answer.seq });
     }
     return { outcome: LEASE_OUTCOMES[answer.kind], bytes: 0 };
   } catch (error) {
@@ -112,17 +112,19 @@ interface LeasedCopy {
   readonly source: CacheNode;
   readonly hash: number;
   readonly token: string;
+  /** That of the owner when it gave the lease. */
+  readonly seq: number;
 }
 
 async function copyUnderLease(key: string, at: LeasedCopy): Promise<Copy> {
-  const { snapshot, owner, source, hash, token } = at;
+  const { snapshot, owner, source, hash, token, seq } = at;
   let copy = UNNEEDED;
   try {
     const found = await source.copy(key, snapshot.fence);
     if (found.kind === 'value' && snapshot.believesPrevious(found.stored, hash)) {
       const { payload, life } = found;
       const { fence, epoch } = snapshot;
-      const fill = await owner.fill(key, { token, payload, life, fence, epoch });
+      const fill = await owner.fill(key, { token, payload, life, fence, epoch, seq });
       if (fill.kind === 'stored') return { outcome: 'copied', bytes: payload.bytes.length };
       copy = { outcome: FILL_OUTCOMES[fill.kind], bytes: payload.bytes.length };
     } else if (found.kind === 'unknown') {

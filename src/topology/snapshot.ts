@@ -35,6 +35,9 @@ export interface SnapshotParts {
   readonly nodes: ReadonlyMap<string, CacheNode>;
 }
 
+/** An entry, or a lease as if it were one. */
+export type Believable = Pick<Stored, 'stamp'> & Partial<Pick<Stored, 'overtaken'>>;
+
 export class Snapshot {
   readonly epoch: number;
   /** What the nodes compare with theirs. */
@@ -123,7 +126,8 @@ export class Snapshot {
    * A node that lost a key and got it back still has what it held before, and
    * has seen none of the deletes in between.
    */
-  believes(stored: Pick<Stored, 'stamp'>, hash: number): boolean {
+  believes(stored: Believable, hash: number): boolean {
+    if (stored.overtaken === true) return false;
     const present = this.#eras[0]!;
     if (stored.stamp >= present.since && stored.stamp >= this.#highestFloor) return true;
     const owner = this.ring.ids[this.ring.indexAt(hash)]!;
@@ -131,7 +135,8 @@ export class Snapshot {
   }
 
   /** The same for an entry at the previous owner, while a change is under way. */
-  believesPrevious(stored: Pick<Stored, 'stamp'>, hash: number): boolean {
+  believesPrevious(stored: Believable, hash: number): boolean {
+    if (stored.overtaken === true) return false;
     return stored.stamp >= this.believedFrom(hash, 'previous');
   }
 

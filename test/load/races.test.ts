@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { Loader } from '../../src/load/loader.ts';
-import { type Arrival, Memory } from '../../src/memory/memory.ts';
+import type { Arrival } from '../../src/memory/held.ts';
+import { Memory } from '../../src/memory/memory.ts';
 import { MEMORY } from '../support/simulated-process.ts';
 import { SimulatedServer } from '../support/simulated-server.ts';
 import { scene, staleReads, type Weakness } from './races.ts';

@@ -2,7 +2,8 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { Clock } from '../../src/clock.ts';
-import { type Arrival, Memory } from '../../src/memory/memory.ts';
+import type { Arrival } from '../../src/memory/held.ts';
+import { Memory } from '../../src/memory/memory.ts';
 import { scene, staleReads, TUNING } from './races.ts';
 
 /** Printed by fast-check with a counterexample; the same in every run. */

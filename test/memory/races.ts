@@ -10,7 +10,8 @@
  */
 import fc from 'fast-check';
 import type { Clock } from '../../src/clock.ts';
-import { Memory, type OwnWrite } from '../../src/memory/memory.ts';
+import type { OwnWrite } from '../../src/memory/held.ts';
+import { Memory } from '../../src/memory/memory.ts';
 import type { MemoryTuning } from '../../src/memory/settings.ts';
 
 const [NODE, KEY, HASH] = ['a', 'key', 7];

@@ -1,6 +1,7 @@
 /** A memory for tests, and what is put into it, with a time that stands still until it is moved. */
 import type { Clock } from '../../src/clock.ts';
-import { Memory, type OwnWrite } from '../../src/memory/memory.ts';
+import type { OwnWrite } from '../../src/memory/held.ts';
+import { Memory } from '../../src/memory/memory.ts';
 import type { MemoryTuning } from '../../src/memory/settings.ts';
 
 export const TUNING: MemoryTuning = {

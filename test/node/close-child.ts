@@ -16,7 +16,12 @@ const node = new RedisNode(
     namespace: 'rc',
     codec: new PayloadCodec(),
     host: { admit: () => ({ kind: 'install', fence, document: '' }), trusted: () => true },
-    listener: { state: () => undefined, trouble: () => undefined, confirmed: () => undefined },
+    listener: {
+      state: () => undefined,
+      trouble: () => undefined,
+      confirmed: () => undefined,
+      raised: () => undefined,
+    },
   },
 );
 process.on('unhandledRejection', () => process.exit(3));

@@ -74,7 +74,13 @@ describe('an entry', () => {
 
   test('is read back, with the freshness left by the clock of the node', () => {
     const stored = readEntry(entry, codec, header.freshUntil - 500);
-    expect(stored).toEqual({ value: { a: 1 }, ...header, freshForMs: 500, bytes: 7 });
+    expect(stored).toEqual({
+      value: { a: 1 },
+      ...header,
+      freshForMs: 500,
+      bytes: 7,
+      overtaken: false,
+    });
     expect(payloadOf(entry)).toEqual(codec.encode({ a: 1 }));
   });
 

@@ -187,7 +187,7 @@ describe('what a node missed', () => {
   /** Whether the node was in use whenever it was told that all is removed. */
   async function openAfter(keys: readonly string[]): Promise<{ second: Subject; told: boolean[] }> {
     const told: boolean[] = [];
-    const missed: MissedKeys = { keys, removed: () => told.push(second.up) };
+    const missed: MissedKeys = { keys, invalidations: [], removed: () => told.push(second.up) };
     const admit = () => ({ kind: 'install', fence: FENCE, document: '{}', missed }) as const;
     const second = new Subject(nodes[0]!, { admit });
     await second.node.open();

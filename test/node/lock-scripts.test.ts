@@ -132,7 +132,7 @@ describe('a lock', () => {
   });
 
   test('has nothing to do with a lease of the same name and the same token', async () => {
-    expect(await bench.subject.lease('n', 'lease')).toEqual({ kind: 'leased' });
+    expect(await bench.subject.lease('n', 'lease')).toMatchObject({ kind: 'leased' });
     await granted('n', 'lock');
     expect(await bench.subject.fill('n', 'lease', 'value')).toEqual({ kind: 'stored' });
     expect(await bench.locks.look('n')).toMatchObject({ held: true });

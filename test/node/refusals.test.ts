@@ -201,6 +201,12 @@ describe('who may not', () => {
           '+set',
           '+del',
           '+getdel',
+          '+exists',
+          '+zadd',
+          '+zcard',
+          '+zrange',
+          '+zrangebyscore',
+          '+zremrangebyrank',
           '+pttl',
           '+pexpire',
           '+eval',
@@ -212,7 +218,7 @@ describe('who may not', () => {
       const subject = await start({ id: 'n', url });
       expect(subject.up).toBe(true);
       expect(subject.troubles).toEqual([]);
-      expect(await subject.lease('k', 'a')).toEqual({ kind: 'leased' });
+      expect(await subject.lease('k', 'a')).toMatchObject({ kind: 'leased' });
       expect(await subject.node.extendLease('k', { token: 'a', leaseMs: 1000 })).toBe(true);
       expect(await subject.fill('k', 'a', 1)).toEqual({ kind: 'stored' });
       expect(await subject.readValue('k')).toBe(1);

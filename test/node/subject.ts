@@ -63,6 +63,7 @@ export class Subject {
         state: (_, state) => this.states.push(state.state),
         trouble: (_, error) => this.troubles.push(error),
         confirmed: (_, key) => this.confirmed.push(key),
+        raised: (_, { kind, name }) => this.confirmed.push(`${kind} ${name}`),
       },
     });
   }
@@ -112,6 +113,7 @@ export class Subject {
   fill(key: string, token: string, value: unknown): ReturnType<RedisNode['fill']> {
     return this.node.fill(key, {
       token,
+      seq: 0,
       payload: payload(value),
       life: LIFE,
       fence: FENCE,

@@ -33,6 +33,7 @@ const listener: PushListener = {
   heard: (_, at) => heard.push(at),
   changed: (_, key) => said.push(`changed ${key}`),
   flushed: () => said.push('flushed'),
+  invalidated: () => said.push('invalidated'),
   news: () => said.push('news'),
   loadOver: (_, key) => said.push(`over ${key}`),
   noted: (_, of) => said.push(`noted ${of}`),

@@ -12,6 +12,7 @@
 import { within } from '../../src/clock.ts';
 import { NodeUnavailableError, type Unavailability } from '../../src/errors.ts';
 import type { GuardNode } from '../../src/node/guard-node.ts';
+import type { TagHost } from '../../src/node/known-tags.ts';
 import type { LifeNode } from '../../src/node/life-node.ts';
 import type { LockNode } from '../../src/node/lock-node.ts';
 import type {
@@ -31,8 +32,10 @@ import type {
   WriteAnswer,
 } from '../../src/node/node.ts';
 import { readReport, type ServerReport } from '../../src/node/report.ts';
+import type { Sequence } from '../../src/node/sequence.ts';
 import { simulatedLockNode } from './simulated-locks.ts';
 import type { SimulatedServer } from './simulated-server.ts';
+import { SimulatedTags } from './simulated-tags.ts';
 
 /** Passed before a request has its effect, and before its answer arrives. */
 export type Hop = (what: string) => Promise<void>;
@@ -47,6 +50,7 @@ export type Fault =
 export interface SimulatedNodeOptions {
   readonly host: NodeHost;
   readonly hop?: Hop | undefined;
+  readonly tagHost?: TagHost | undefined;
   /** One request's budget. @default 100 */
   readonly timeoutMs?: number | undefined;
 }
@@ -61,6 +65,7 @@ export class SimulatedNode implements CacheNode {
   readonly server: SimulatedServer;
   readonly locks: LockNode;
   readonly guard: GuardNode;
+  readonly tags: SimulatedTags;
   readonly life: LifeNode;
   fault: Fault = 'none';
   /** Requests that were sent, by what they asked. */
@@ -86,6 +91,14 @@ export class SimulatedNode implements CacheNode {
     this.#hop = options.hop ?? (() => Promise.resolve());
     this.#timeoutMs = options.timeoutMs ?? 100;
     this.guard = this.#newGuard();
+    this.tags = new SimulatedTags({
+      id: this.id,
+      clock: server.clock,
+      host: options.tagHost,
+      server,
+      ask: (what, act) => this.#ask(what, act),
+      late: () => this.#unavailable('timeout'),
+    });
     this.life = {
       expire: (key, fence) => this.#ask(`expire ${key}`, () => server.expire(key, fence)),
       touch: (key, ask) => this.#ask(`touch ${key}`, () => server.touch(key, ask)),
@@ -164,6 +177,8 @@ export class SimulatedNode implements CacheNode {
         await this.#exchange('remove', () => this.server.removeAnyway(key));
         this.#removals.delete(key);
       }
+      const told = missed?.invalidations ?? [];
+      await this.tags.replay(told, (what, act) => this.#exchange(what, act));
       for (const key of missed?.keys ?? []) {
         await this.#exchange('remove', () => this.server.removeAnyway(key));
       }
@@ -175,18 +190,27 @@ export class SimulatedNode implements CacheNode {
 
   read(key: string, reader: Reader, position: number): void {
     const sentAt = this.server.clock.now();
-    const look = () => ({ stored: this.server.stored(key), epoch: this.server.epoch() });
-    this.#ask(`read ${key}`, look).then(
-      ({ stored, epoch }) => {
+    const failed = (error: NodeUnavailableError): void => reader.failed(position, error);
+    const look = () => {
+      const [stored, epoch] = [this.server.stored(key), this.server.epoch()];
+      return { stored, epoch, at: this.server.sequence };
+    };
+    this.#ask(`read ${key}`, look).then(({ stored, epoch, at }) => {
+      const found = (): void => {
         this.lastReadMs = this.server.clock.now() - sentAt;
         reader.found(position, stored, epoch);
-      },
-      (error: NodeUnavailableError) => reader.failed(position, error),
-    );
+      };
+      const later = this.tags.judge(key, stored, at);
+      if (later === undefined) return found();
+      return later.then(found, failed);
+    }, failed);
   }
 
   lease(...[key, ask]: Parameters<CacheNode['lease']>): Promise<LeaseAnswer> {
-    return this.#ask(`lease ${key}`, () => this.server.lease(key, ask), ask.budget);
+    const act = () => this.server.lease(key, ask);
+    return this.#ask(`lease ${key}`, this.#withSequence(act), ask.budget).then((found) =>
+      this.#judged(key, found),
+    );
   }
 
   extendLease(...[key, ask]: Parameters<CacheNode['extendLease']>): Promise<boolean> {
@@ -221,7 +245,22 @@ export class SimulatedNode implements CacheNode {
   }
 
   copy(key: string, fence: string, budget?: Budget): Promise<CopyAnswer> {
-    return this.#ask(`copy ${key}`, () => this.server.copy(key, fence), budget);
+    const act = () => this.server.copy(key, fence);
+    return this.#ask(`copy ${key}`, this.#withSequence(act), budget).then((found) =>
+      this.#judged(key, found),
+    );
+  }
+
+  #withSequence<T>(act: () => T): () => { answer: T; at: Sequence } {
+    return () => ({ answer: act(), at: this.server.sequence });
+  }
+
+  #judged<T extends LeaseAnswer | CopyAnswer>(
+    key: string,
+    { answer, at }: { answer: T; at: Sequence },
+  ): T | Promise<T> {
+    const stored = answer.kind === 'value' ? answer.stored : undefined;
+    return this.tags.judge(key, stored, at)?.then(() => answer) ?? answer;
   }
 
   inspect(key: string): Promise<Inspection> {

@@ -10,6 +10,7 @@ import { LoadsElsewhere } from '../../src/load/loads-elsewhere.ts';
 import { Reads } from '../../src/load/reads.ts';
 import { type Loader as LoadFunction, LoadRunner } from '../../src/load/runner.ts';
 import type { EntrySettings, LoadTuning } from '../../src/load/settings.ts';
+import { TagDeletes, type TagDeletesParts } from '../../src/load/tag-deletes.ts';
 import { Touches } from '../../src/load/touches.ts';
 import { Writes, type WritesParts } from '../../src/load/writes.ts';
 import { Memory } from '../../src/memory/memory.ts';
@@ -88,6 +89,7 @@ export interface SimulatedProcessOptions {
   /** Made instead of a `Loader`. */
   readonly loader?: (parts: LoaderParts) => Loader;
   /** Made instead of `Writes`. */
+  readonly tagDeletes?: (parts: TagDeletesParts) => TagDeletes;
   readonly writes?: (parts: WritesParts) => Writes;
   /** Called with each snapshot before it is used. */
   readonly swapping?: (snapshot: Snapshot) => void;
@@ -110,6 +112,7 @@ export class SimulatedProcess {
   readonly loader: Loader;
   readonly reads: Reads;
   readonly writes: Writes;
+  readonly tagDeletes: TagDeletes;
   readonly touches: Touches;
   readonly nodes: ReadonlyMap<string, SimulatedNode>;
   /** What happened behind the callers' backs. */
@@ -158,6 +161,12 @@ export class SimulatedProcess {
       longestMs: this.settings.ttlMs + this.settings.staleMs,
       unconfirmed: (key) => this.unconfirmed.push(key),
     });
+    this.tagDeletes = (options.tagDeletes ?? ((parts) => new TagDeletes(parts)))({
+      ...shared,
+      loader: this.loader,
+      longestMs: () => this.writes.longestMs,
+      unconfirmed: ({ name }) => this.unconfirmed.push(name),
+    });
     this.touches = new Touches({ ...shared, lived: (ms) => this.writes.lived(ms) });
   }
 
@@ -172,7 +181,12 @@ export class SimulatedProcess {
       clock,
       ring: options.ring ?? RING,
       seat: (place, host) => {
-        const node = new SimulatedNode(servers.get(place.id), { host, hop });
+        const tagHost = {
+          recordsInUse: () => memory.recordsInUse(),
+          cleared: memory.sweep.bind(memory),
+          uncertain: memory.drop.bind(memory),
+        };
+        const node = new SimulatedNode(servers.get(place.id), { host, hop, tagHost });
         nodes.set(place.id, node);
         options.seated?.(node);
         return node;
@@ -237,6 +251,14 @@ export class SimulatedProcess {
 
   delete(key: string): Promise<boolean> {
     return this.writes.delete(key);
+  }
+
+  deleteByTag(tag: string): Promise<boolean> {
+    return this.tagDeletes.delete([{ kind: 'tag', name: tag }]);
+  }
+
+  clear(): Promise<boolean> {
+    return this.tagDeletes.delete([{ kind: 'prefix', name: '' }]);
   }
 
   expire(key: string): Promise<boolean> {

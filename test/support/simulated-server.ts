@@ -25,7 +25,9 @@ import {
   UNKNOWN_EPOCH,
   type WriteAnswer,
 } from '../../src/node/node.ts';
+import { newestOf, type Sequence } from '../../src/node/sequence.ts';
 import { SimulatedLocks } from './simulated-locks.ts';
+import { type Found, ServerTags } from './simulated-tags.ts';
 
 interface Entry {
   readonly payload: Payload;
@@ -35,12 +37,14 @@ interface Entry {
   readonly loadMs: number;
   readonly writtenAt: number;
   readonly tags: readonly string[] | undefined;
+  readonly seq: number;
 }
 
 interface Sealed {
   readonly payload: Payload;
   readonly life: Life;
   readonly epoch: number;
+  readonly seq: number;
 }
 
 const codec = new PayloadCodec();
@@ -66,14 +70,17 @@ export class SimulatedServer {
   #saved: Pick<SimulatedServer, 'fence' | 'document' | 'servedRun'> & {
     readonly values: ReadonlyMap<string, Entry>;
     readonly leases: ReadonlyMap<string, { readonly token: string; readonly until: number }>;
-  } = { ...NO_TOPOLOGY, values: new Map(), leases: new Map() };
+    readonly tags: ServerTags['state'];
+  } = { ...NO_TOPOLOGY, values: new Map(), leases: new Map(), tags: undefined };
 
   announced: string | undefined;
   readonly locks: SimulatedLocks;
+  readonly tags: ServerTags;
 
   constructor(id: string, clock: Clock) {
     this.id = id;
     this.clock = clock;
+    this.tags = new ServerTags(clock);
     this.locks = new SimulatedLocks(this);
   }
 
@@ -86,6 +93,7 @@ export class SimulatedServer {
     this.servedRun = undefined;
     this.#values.clear();
     this.#leases.clear();
+    this.tags.state = undefined;
     this.locks.wipe();
   }
 
@@ -93,14 +101,15 @@ export class SimulatedServer {
   save(): void {
     const { fence, document, servedRun } = this;
     const [values, leases] = [new Map(this.#values), new Map(this.#leases)];
-    this.#saved = { fence, document, servedRun, values, leases };
+    this.#saved = { fence, document, servedRun, values, leases, tags: this.tags.state };
   }
 
   /** Another process, with what was saved last. */
   restartFromSaved(): void {
-    const { fence, document, servedRun, values, leases } = this.#saved;
+    const { fence, document, servedRun, values, leases, tags } = this.#saved;
     this.restart();
     Object.assign(this, { fence, document, servedRun });
+    this.tags.state = tags;
     for (const [key, entry] of values) this.#values.set(key, entry);
     for (const [key, lease] of leases) this.#leases.set(key, lease);
   }
@@ -133,15 +142,20 @@ export class SimulatedServer {
     return this.#values.size + this.#leases.size + (this.fence === undefined ? 0 : 2);
   }
 
+  /** As every answer brings it along. */
+  get sequence(): Sequence {
+    return this.tags.sequence;
+  }
+
   epoch(): number {
     return this.fence === undefined ? UNKNOWN_EPOCH : epochOf(this.fence);
   }
 
   /** What stands under `key`, as a reader sees it. */
-  stored(key: string): Stored | undefined {
+  stored(key: string): Found | undefined {
     const entry = this.#entry(key);
     if (entry === undefined) return undefined;
-    const { payload, stamp, freshUntil, loadMs, writtenAt, tags } = entry;
+    const { payload, stamp, freshUntil, loadMs, writtenAt, tags, seq } = entry;
     return {
       value: codec.decode(payload.codec, payload.flags, payload.bytes),
       stamp,
@@ -149,8 +163,9 @@ export class SimulatedServer {
       freshForMs: freshUntil - this.clock.now(),
       loadMs,
       writtenAt,
-      seq: 0,
+      seq,
       tags,
+      overtaken: false,
       bytes: payload.bytes.length,
     };
   }
@@ -176,7 +191,7 @@ export class SimulatedServer {
     if (held === undefined) {
       this.#leases.set(key, { token: ask.token, until: this.clock.now() + ask.leaseMs });
     }
-    return { kind: 'leased' };
+    return { kind: 'leased', seq: newestOf(this.tags.sequence) };
   }
 
   extendLease(key: string, ask: { token: string; leaseMs: number }): boolean {
@@ -199,7 +214,7 @@ export class SimulatedServer {
     return { kind: 'stored' };
   }
 
-  write(key: string, entry: Sealed & { fence: string }): WriteAnswer {
+  write(key: string, entry: Omit<Sealed, 'seq'> & { fence: string }): WriteAnswer {
     const fenced = this.fencedBy(entry.fence);
     if (fenced !== undefined) return fenced;
     this.#leases.delete(key);
@@ -207,7 +222,7 @@ export class SimulatedServer {
       this.#values.delete(key);
       return { kind: 'refused' };
     }
-    this.#store(key, entry);
+    this.#store(key, { ...entry, seq: newestOf(this.tags.sequence) });
     return { kind: 'stored' };
   }
 
@@ -319,6 +334,7 @@ export class SimulatedServer {
     }
     this.fence = fence;
     this.document = document;
+    if (this.servedRun !== this.runId) this.tags.begin();
     this.servedRun = this.runId;
     return { kind: 'installed' };
   }
@@ -328,7 +344,7 @@ export class SimulatedServer {
     return this.#lease(key)?.token === token;
   }
 
-  #store(key: string, { payload, life, epoch }: Sealed): void {
+  #store(key: string, { payload, life, epoch, seq }: Sealed): void {
     const now = this.clock.now();
     const { ttlMs, staleMs, loadMs, ageMs = 0, tags } = life;
     this.#values.set(key, {
@@ -339,6 +355,7 @@ export class SimulatedServer {
       loadMs,
       writtenAt: now - ageMs,
       tags,
+      seq,
     });
   }
 

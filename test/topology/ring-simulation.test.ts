@@ -3,8 +3,10 @@
  * its history. How many there are: `histories.ts`.
  */
 import { afterEach, describe, expect, test, vi } from 'vitest';
-import { Writes, type WritesParts } from '../../src/load/writes.ts';
-import type { Fenced, Greeting } from '../../src/node/node.ts';
+import { TagDeletes } from '../../src/load/tag-deletes.ts';
+import { Writes } from '../../src/load/writes.ts';
+import type { Fenced, FillAnswer } from '../../src/node/node.ts';
+import { newestOf, type Sequence } from '../../src/node/sequence.ts';
 import type { Snapshot } from '../../src/topology/snapshot.ts';
 import type { Topology } from '../../src/topology/topology.ts';
 import { randomOf } from '../cache/random.ts';
@@ -66,6 +68,17 @@ test(
   },
 );
 
+test('nor what was deleted by tag or cleared', LIMIT, async () => {
+  const byTag = { byTag: true };
+  let hits = 0;
+  for (let seed = 1; seed <= HISTORIES; seed++) {
+    const { stale, counts } = await play(seed, byTag);
+    if (stale.length > 0) expect(stale, await story(seed, byTag)).toEqual([]);
+    hits += counts.hits;
+  }
+  expect(hits).toBeGreaterThan(100 * HISTORIES);
+});
+
 test('the same seed makes the same history', LIMIT, async () => {
   const told = await story(1);
   expect(await story(1)).toBe(told);
@@ -86,22 +99,35 @@ async function found(weakness: Weakness): Promise<number | 'nothing'> {
 
 /** Writes that take other nodes for the owner and the one before it. */
 function writesBy(change: (snapshot: Snapshot) => Partial<Snapshot>): Weakness {
-  const writes = (parts: WritesParts): Writes => {
-    const of = (snapshot: Snapshot): Snapshot => overlaid(snapshot, change(snapshot));
-    const seen = new WeakMap<Snapshot, Snapshot>();
-    const { topology } = parts;
-    const overlay: Partial<Topology> = {
-      get snapshot() {
-        const { snapshot } = topology;
-        const known = seen.get(snapshot) ?? of(snapshot);
-        seen.set(snapshot, known);
-        return known;
-      },
-      refresh: () => topology.refresh(topology.snapshot),
-    };
-    return new Writes({ ...parts, topology: overlaid(topology, overlay) });
+  return {
+    writes: (parts) => new Writes({ ...parts, topology: otherTopology(parts.topology, change) }),
   };
-  return { writes };
+}
+
+/** The same of deletes by tag. */
+function tagDeletesBy(change: (snapshot: Snapshot) => Partial<Snapshot>): Weakness {
+  return {
+    byTag: true,
+    tagDeletes: (parts) =>
+      new TagDeletes({ ...parts, topology: otherTopology(parts.topology, change) }),
+  };
+}
+
+function otherTopology(
+  topology: Topology,
+  change: (snapshot: Snapshot) => Partial<Snapshot>,
+): Topology {
+  const seen = new WeakMap<Snapshot, Snapshot>();
+  const overlay: Partial<Topology> = {
+    get snapshot() {
+      const { snapshot } = topology;
+      const known = seen.get(snapshot) ?? overlaid(snapshot, change(snapshot));
+      seen.set(snapshot, known);
+      return known;
+    },
+    refresh: () => topology.refresh(topology.snapshot),
+  };
+  return overlaid(topology, overlay);
 }
 
 function overlaid<T extends object>(whole: T, part: Partial<T>): T {
@@ -132,10 +158,28 @@ class CarelessServer extends SimulatedServer {
   }
 }
 
+/** Puts the sequence of now into what was loaded before. */
+class LateServer extends SimulatedServer {
+  override fill(...[key, entry]: Parameters<SimulatedServer['fill']>): FillAnswer {
+    return super.fill(key, { ...entry, seq: newestOf(this.tags.sequence) });
+  }
+}
+
+/** Says with every answer that nothing was deleted lately. */
+class SilentServer extends SimulatedServer {
+  override get sequence(): Sequence {
+    this.#first ??= super.sequence;
+    return this.#first;
+  }
+
+  #first: Sequence | undefined;
+}
+
 /** Says of what it had before a restart that it is of this run. */
 class ForgetfulServer extends SimulatedServer {
-  override greeting(): Greeting {
-    return { ...super.greeting(), servedRun: this.runId };
+  override restartFromSaved(): void {
+    super.restartFromSaved();
+    if (this.fence !== undefined) this.servedRun = this.runId;
   }
 }
 
@@ -172,5 +216,24 @@ describe('the checker finds stale reads', () => {
 
   test('when a restart is not noticed', LIMIT, async () => {
     expect(await found(serverOf(ForgetfulServer))).not.toBe('nothing');
+  });
+
+  test('when the owners are told of a tag first, then those before them', LIMIT, async () => {
+    const swapped = tagDeletesBy(
+      ({ ring, source }) => (source && { ring: source, source: ring }) ?? {},
+    );
+    expect(await found(swapped)).not.toBe('nothing');
+  });
+
+  test('when only the owners are told of a tag', LIMIT, async () => {
+    expect(await found(tagDeletesBy(() => ({ source: undefined })))).not.toBe('nothing');
+  });
+
+  test('when a load counts as begun when it is stored', LIMIT, async () => {
+    expect(await found({ ...serverOf(LateServer), byTag: true })).not.toBe('nothing');
+  });
+
+  test('when a read does not bring the sequence along', LIMIT, async () => {
+    expect(await found({ ...serverOf(SilentServer), byTag: true })).not.toBe('nothing');
   });
 });

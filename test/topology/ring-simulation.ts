@@ -17,6 +17,7 @@
  */
 import { ClosedError, RingCacheError } from '../../src/errors.ts';
 import type { Flight } from '../../src/load/flight.ts';
+import type { TagDeletes, TagDeletesParts } from '../../src/load/tag-deletes.ts';
 import type { Writes, WritesParts } from '../../src/load/writes.ts';
 import { HashRing } from '../../src/ring/ring.ts';
 import type { Snapshot } from '../../src/topology/snapshot.ts';
@@ -31,6 +32,9 @@ export interface Weakness {
   readonly server?: (id: string, clock: FakeClock) => SimulatedServer;
   readonly writes?: (parts: WritesParts) => Writes;
   readonly snapshot?: (snapshot: Snapshot) => void;
+  /** Deletes are by tag, each key with one of its own, or clear everything. */
+  readonly byTag?: boolean;
+  readonly tagDeletes?: (parts: TagDeletesParts) => TagDeletes;
 }
 
 export interface RingOutcome {
@@ -126,7 +130,7 @@ export class RingHistory {
 
   async #start(name: string, ids: readonly string[]): Promise<Member> {
     const clock = new PausableClock(this.#clock);
-    const { writes, snapshot } = this.#weakness;
+    const { writes, snapshot, tagDeletes } = this.#weakness;
     const process = await SimulatedProcess.start({
       clock,
       servers: this.#servers,
@@ -134,6 +138,7 @@ export class RingHistory {
       settings: { memory: false },
       hop: (what) => this.#hop(what, clock),
       ...(writes && { writes }),
+      ...(tagDeletes && { tagDeletes }),
       swapping: (next) => {
         snapshot?.(next);
         const owners = KEYS.map((key) => next.owner(next.ring.hash(key)).id).join(' ');
@@ -160,7 +165,7 @@ export class RingHistory {
       let floor = this.#truth.acknowledged(key);
       const reading = isPlain
         ? process.reads.get(key)
-        : process.getOrSet(key, () => this.#load(key));
+        : process.getOrSet(key, () => this.#load(key), this.#tagsOf(key));
       const flight = isPlain ? undefined : process.loader.running(key);
       if (flight !== undefined) {
         // Who joins reads as of when it began, except for what its own process wrote since.
@@ -204,7 +209,9 @@ export class RingHistory {
     this.#truth.put(key, version);
     const isSet = this.#dice.happens(0.4);
     this.#say(`${name} ${isSet ? 'sets' : 'deletes'} ${key}: ${version}`);
-    const isDone = await (isSet ? process.set(key, version) : process.delete(key));
+    const isDone = await (isSet
+      ? process.set(key, version, this.#tagsOf(key))
+      : this.#delete(process, key));
     this.#say(`${name}: ${key} ${version} is ${isDone ? 'acknowledged' : 'not confirmed'}`);
     if (!isDone) {
       if (isSet) this.#late.add(version);
@@ -213,6 +220,16 @@ export class RingHistory {
     this.#counts.acknowledged++;
     this.#truth.acknowledge(key, version);
     own.acknowledge(key, version);
+  }
+
+  #tagsOf(key: Key): { tags?: string[] } {
+    return this.#weakness.byTag === true ? { tags: ['other', `tag of ${key}`] } : {};
+  }
+
+  #delete(process: SimulatedProcess, key: Key): Promise<boolean> {
+    if (this.#weakness.byTag !== true) return process.delete(key);
+    // What is cleared besides is loaded anew: not older, so it is nobody's fault.
+    return this.#dice.happens(0.1) ? process.clear() : process.deleteByTag(`tag of ${key}`);
   }
 
   /** Now and then the network between a process and a node, or the process itself, stands still. */

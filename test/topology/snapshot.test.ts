@@ -10,7 +10,7 @@ const KEYS = Array.from({ length: 40 }, (_, i) => `key:${i}`);
 const { nodes, ringOf } = useAllRings(IDS);
 
 function storedAt(stamp: number): Stored {
-  const written = { writtenAt: 0, seq: 0, tags: undefined };
+  const written = { writtenAt: 0, seq: 0, tags: undefined, overtaken: false };
   return { value: 1, stamp, freshUntil: 0, freshForMs: 1, loadMs: 0, ...written, bytes: 1 };
 }
 

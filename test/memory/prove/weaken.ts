@@ -4,7 +4,8 @@
  * away from the classes of this process, before the first cache is made.
  */
 import { Redis } from 'ioredis';
-import { type Arrival, Memory } from '../../../src/memory/memory.ts';
+import type { Arrival } from '../../../src/memory/held.ts';
+import { Memory } from '../../../src/memory/memory.ts';
 
 /** What is done without. */
 export const WEAKNESSES = {
