@@ -85,8 +85,7 @@ export async function joinRooms(
     });
   };
   const { ring, control } = options;
-  const parts = { clock, ring, control, seat, swapped };
-  const topology = await Topology.create(options.seats, parts);
+  const topology = await Topology.create(options.seats, { clock, ring, control, seat, swapped });
   const encode = (value: unknown) => codec.encode(value);
   const shared = { clock, topology, memory, counters, encode, elsewhere, tuning: options.load };
   const loading = joinLoading(shared, options, events);
@@ -103,6 +102,7 @@ export async function joinRooms(
   const end = async (): Promise<void> => {
     locks.end();
     await changer.end();
+    topology.missed.end();
     await topology.close();
   };
   return { ...shared, share, options, events, changer, ...loading, locks, end };

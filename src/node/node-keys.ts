@@ -3,6 +3,8 @@
 export interface NodeKeys {
   readonly fence: string;
   readonly document: string;
+  /** The document that is about to be proposed. Begins as the fence does, whose listeners are told of it. */
+  readonly announced: string;
   /** The run id of the server under which its data was last admitted. */
   readonly run: string;
   value(key: string): string;
@@ -31,6 +33,7 @@ export function keysOf(namespace: string): NodeKeys {
   return {
     fence: `${namespace}:e`,
     document: `${namespace}:t`,
+    announced: `${namespace}:e:next`,
     run: `${namespace}:r`,
     value: (key) => valuePrefix + key,
     lease: (key) => leasePrefix + key,

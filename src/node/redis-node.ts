@@ -11,10 +11,11 @@ import type { Clock } from '../clock.ts';
 import type { NodeUnavailableError } from '../errors.ts';
 import { NodeCounters } from '../metrics/metrics.ts';
 import type { Place } from './address.ts';
-import { greetingOf, orphanOf, removeKeys } from './admission.ts';
+import { announceAt, greetingOf, orphanOf, removeKeys } from './admission.ts';
 import { type BacklogHost, orphansOf, removalsOf } from './backlog.ts';
 import { EpochMemo, type ReadHost } from './batch.ts';
 import type { PayloadCodec } from './codec.ts';
+import type { Client } from './connection.ts';
 import { Deadlines } from './deadlines.ts';
 import { identityOf, sealEntry } from './entry.ts';
 import type { GuardNode } from './guard-node.ts';
@@ -50,6 +51,7 @@ import { RedisLockNode } from './redis-lock-node.ts';
 import { inPieces, type Removals } from './removals.ts';
 import { ReplyReader } from './replies.ts';
 import { askReport, readReport, type ServerReport } from './report.ts';
+import { scanOf } from './scan.ts';
 import {
   COPY,
   DROP,
@@ -340,14 +342,8 @@ export class RedisNode implements CacheNode {
 
   scan(cursor: string, step: ScanStep): ReturnType<CacheNode['scan']> {
     const prefix = step.of === 'values' ? this.#keys.value('') : this.#keys.lease('');
-    const pattern = `${prefix.replace(/[\\*?[\]]/g, '\\$&')}*`;
-    return this.#outbox.ask(
-      (client) => client.scan(cursor, 'MATCH', pattern, 'COUNT', step.count),
-      (reply) => {
-        const [next, keys] = reply as [string, string[]];
-        return { cursor: next, keys: keys.map((key) => key.slice(prefix.length)) };
-      },
-    );
+    const { ask, read } = scanOf(prefix, cursor, step);
+    return this.#outbox.ask(ask, read);
   }
 
   size(): Promise<number> {
@@ -367,6 +363,11 @@ export class RedisNode implements CacheNode {
         greetingOf(client, this.#keys, { nodeClock: this.#nodeClock, clock: this.#clock }),
       (reply) => reply as Greeting,
     );
+  }
+
+  announce(document: string): Promise<void> {
+    const ask = (client: Client) => announceAt(client, this.#keys, document);
+    return this.#outbox.ask(ask, () => undefined);
   }
 
   async install(fence: string, document: string): ReturnType<CacheNode['install']> {

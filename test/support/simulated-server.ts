@@ -68,6 +68,7 @@ export class SimulatedServer {
     readonly leases: ReadonlyMap<string, { readonly token: string; readonly until: number }>;
   } = { ...NO_TOPOLOGY, values: new Map(), leases: new Map() };
 
+  announced: string | undefined;
   readonly locks: SimulatedLocks;
 
   constructor(id: string, clock: Clock) {
@@ -301,8 +302,9 @@ export class SimulatedServer {
   }
 
   greeting(): Greeting {
-    const { servedRun, fence, document } = this;
-    return { askedAt: this.clock.now(), runId: this.runId, servedRun, fence, document };
+    const { servedRun, fence, document, announced } = this;
+    const askedAt = this.clock.now();
+    return { askedAt, runId: this.runId, servedRun, fence, document, announced };
   }
 
   get runId(): string {
