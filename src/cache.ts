@@ -5,11 +5,14 @@
  * hands the rest on. How keys are placed, loaded and stored is decided below.
  */
 import { loadMany } from './cache/load-many.ts';
+import { loadOne } from './cache/load-one.ts';
+import { look } from './cache/look.ts';
 import {
   type Explanation,
   type KeyedCache,
   NamespacedCache,
   namespacePrefix,
+  type ValueInfo,
 } from './cache/namespaced.ts';
 import { joinRooms, type Rooms } from './cache/rooms.ts';
 import {
@@ -22,47 +25,35 @@ import {
   topologyStatusOf,
 } from './cache/status.ts';
 import { systemClock } from './clock.ts';
-import { ClosedError, InvalidOptionError } from './errors.ts';
+import type { Duration } from './duration.ts';
+import { ClosedError } from './errors.ts';
 import type { CacheEvents } from './events.ts';
 import { checkKey, checkKeys } from './keys.ts';
 import type { BulkLoader } from './load/bulk.ts';
 import type { Loader } from './load/runner.ts';
-import { type EntryOptions, type EntrySettings, entrySettings } from './load/settings.ts';
+import {
+  type EntryOptions,
+  type EntrySettings,
+  entrySettings,
+  type TouchOptions,
+  touchSettings,
+} from './load/settings.ts';
 import type { Locks } from './lock/locks.ts';
 import type { Memory } from './memory/memory.ts';
 import type { CacheCounters } from './metrics/metrics.ts';
-import { loadMsgpack, PayloadCodec } from './node/codec.ts';
+import type { PayloadCodec } from './node/codec.ts';
 import {
-  type CacheOptions,
   checkChangeOptions,
   type NodeOptions,
   type ResolvedOptions,
   type RingChangeOptions,
   resolveChange,
   resolveNode,
-  resolveOptions,
 } from './options.ts';
 import { type Plan, planChange } from './ring/plan.ts';
 import type { ChangeOptions, TopologyChange } from './topology/change.ts';
 import { type Recovery, recover } from './topology/recovery.ts';
 import { apply, checkChange } from './topology/ring-change.ts';
-
-/**
- * Connects to the nodes and returns the cache.
- *
- * A node that is down never makes it reject: its keys are loaded until it is
- * there, and it is used as soon as it is.
- *
- * @throws InvalidOptionError before anything is connected.
- * @throws TopologyConflictError when the nodes serve another member list under the same epoch; everything is closed again.
- */
-export async function createCache(options: CacheOptions): Promise<RingCache> {
-  const resolved = resolveOptions(options);
-  const msgpack = resolved.codec === 'msgpack' ? await loadMsgpack() : undefined;
-  const { compressFromBytes } = resolved;
-  const codec = new PayloadCodec(resolved.codec, { msgpack, compressFromBytes });
-  return RingCache.open(resolved, codec);
-}
 
 /**
  * A cache over several independent Redis servers, with a tier in this process.
@@ -134,13 +125,7 @@ export class RingCache implements KeyedCache, AsyncDisposable {
     options?: EntryOptions,
   ): Promise<Array<T | undefined>> {
     this.#checkOpen();
-    checkKeys(keys);
-    checkFunction(loader);
-    const settings = entrySettings(this.#entry, options);
-    options?.signal?.throwIfAborted();
-    const signal = options?.signal;
-    const values = await loadMany(this.#rooms, keys, { loader, settings, signal });
-    return values as Array<T | undefined>;
+    return (await loadMany(this.#rooms, keys, { loader, options })) as Array<T | undefined>;
   }
 
   /** The fresh value of `key`; undefined when there is none, or its node cannot be asked. */
@@ -164,6 +149,16 @@ export class RingCache implements KeyedCache, AsyncDisposable {
     this.#checkOpen();
     checkKeys(keys);
     return (await this.#rooms.reads.getMany(keys)) as Array<T | undefined>;
+  }
+
+  /**
+   * The value of `key` and what is known of it, also when it is stale; undefined
+   * when there is none, or its node cannot be asked. Asks nobody when it is in memory.
+   */
+  async getWithInfo<T>(key: string): Promise<ValueInfo<T> | undefined> {
+    this.#checkOpen();
+    checkKey(key);
+    return (await look(this.#rooms, key)) as ValueInfo<T> | undefined;
   }
 
   /** What this process holds in memory; asks nobody. */
@@ -204,8 +199,9 @@ export class RingCache implements KeyedCache, AsyncDisposable {
    * not stored.
    *
    * @returns True: no process reads the old value from its node again, and from
-   *   its memory not longer than `memory.maxStale`. False: not confirmed; it is
-   *   tried again in the background, for as long as a ttl.
+   *   its memory not longer than `memory.maxStale`; this process removed it, or
+   *   one that reaches the node has. False: not confirmed; it is tried again in
+   *   the background, for as long as a ttl.
    */
   async delete(key: string): Promise<boolean> {
     this.#checkOpen();
@@ -218,6 +214,31 @@ export class RingCache implements KeyedCache, AsyncDisposable {
     this.#checkOpen();
     checkKeys(keys);
     return Promise.all(keys.map((key) => this.#rooms.writes.delete(key)));
+  }
+
+  /**
+   * Makes a value stale: kept for its staleTtl from now, and served as that
+   * allows; without one this is a delete. Whatever is being loaded for this key
+   * is not stored.
+   *
+   * @returns As `delete`; after false the value is removed.
+   */
+  async expire(key: string): Promise<boolean> {
+    this.#checkOpen();
+    checkKey(key);
+    return this.#rooms.writes.expire(key);
+  }
+
+  /**
+   * Gives the value that is there, fresh or stale, a new life from now on.
+   *
+   * @param life Its ttl, or options; what is absent is taken from the cache.
+   * @returns False: there is none, or its node did not confirm it.
+   */
+  async touch(key: string, life?: TouchOptions | Duration): Promise<boolean> {
+    this.#checkOpen();
+    checkKey(key);
+    return this.#rooms.touches.touch(key, touchSettings(this.#entry, life));
   }
 
   /** Where a key is and what is there: for people, not for decisions. */
@@ -365,24 +386,7 @@ export class RingCache implements KeyedCache, AsyncDisposable {
   #load(key: string, loader: Loader<unknown>, options?: EntryOptions): Promise<unknown> {
     try {
       this.#checkOpen();
-      checkKey(key);
-      checkFunction(loader);
-      const settings = entrySettings(this.#entry, options);
-      options?.signal?.throwIfAborted();
-      const { loads, runner } = this.#rooms;
-      const flight = loads.get(key, {
-        settings,
-        work: (running) =>
-          runner.run({
-            key,
-            stale: running.stale?.value,
-            signal: running.signal,
-            urgent: running.urgent,
-            invoke: loader,
-          }),
-      });
-      runner.hasten(flight);
-      return flight.join(options?.signal);
+      return loadOne(this.#rooms, key, { loader, options });
     } catch (error) {
       return Promise.reject(error);
     }
@@ -391,8 +395,4 @@ export class RingCache implements KeyedCache, AsyncDisposable {
   #checkOpen(): void {
     if (this.#closing !== undefined) throw new ClosedError();
   }
-}
-
-function checkFunction(loader: unknown): void {
-  if (typeof loader !== 'function') throw new InvalidOptionError('loader', 'a function', loader);
 }

@@ -7,7 +7,8 @@ import type { Duration } from './duration.ts';
 import { InvalidOptionError } from './errors.ts';
 import type { EntrySettings, LoadOptions, LoadTuning } from './load/settings.ts';
 import { type LockSettings, type LocksOptions, locksSettings } from './lock/settings.ts';
-import type { MemoryOptions, MemoryTuning } from './memory/memory.ts';
+import type { MemoryOptions, MemoryTuning } from './memory/settings.ts';
+import type { Sharing } from './memory/sharing.ts';
 import { addressOf } from './node/address.ts';
 import type { Codec } from './node/codec.ts';
 import type { BreakerTuning, NodeTuning } from './node/tuning.ts';
@@ -130,6 +131,7 @@ export interface ResolvedOptions {
   readonly entry: EntrySettings;
   readonly load: LoadTuning;
   readonly memory: MemoryTuning | false;
+  readonly sharing: Sharing;
   readonly ring: RingTuning;
   readonly node: NodeTuning;
   readonly breaker: BreakerTuning;
@@ -169,12 +171,22 @@ export function resolveOptions(options: CacheOptions): ResolvedOptions {
       ttlMs: memory.ttl,
       maxStaleMs: memory.maxStale,
     },
+    sharing: memory === false ? 'shared' : sharingOf(memory),
     ring: given.ring,
     codec: given.codec,
     control: checkControl(given.control, seats),
     compressFromBytes: given.compress === false ? undefined : given.compress.threshold,
     lock: locksSettings(given.lock as LocksOptions | undefined, 'lock.'),
   };
+}
+
+function sharingOf({ clone, freeze }: { clone: boolean; freeze: boolean }): Sharing {
+  if (clone && freeze) {
+    // Everybody may change his own copy: there is nothing to be found.
+    throw new InvalidOptionError('memory.freeze', 'false when memory.clone is true', freeze);
+  }
+  if (clone) return 'copied';
+  return freeze ? 'frozen' : 'shared';
 }
 
 /** The same for the options of `createLocks`. */

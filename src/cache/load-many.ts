@@ -1,16 +1,22 @@
 /** Many keys at once: from memory what is there, and all the rest in one load. */
+import { checkKeys } from '../keys.ts';
 import { BulkLoad, type BulkLoader } from '../load/bulk.ts';
-import type { EntrySettings } from '../load/settings.ts';
+import { type EntryOptions, entrySettings } from '../load/settings.ts';
+import { checkLoader } from './load-one.ts';
 import type { Rooms } from './rooms.ts';
 
-/** As `getOrSetMany`, of keys and options that have been checked. */
+/** As `getOrSetMany`. */
 export async function loadMany(
   rooms: Rooms,
   keys: readonly string[],
-  by: { loader: BulkLoader<unknown>; settings: EntrySettings; signal: AbortSignal | undefined },
+  { loader, options }: { loader: BulkLoader<unknown>; options: EntryOptions | undefined },
 ): Promise<unknown[]> {
-  const { loads, runner, memory, counters } = rooms;
-  const { loader, settings, signal } = by;
+  checkKeys(keys);
+  checkLoader(loader);
+  const settings = entrySettings(rooms.options.entry, options);
+  const signal = options?.signal;
+  signal?.throwIfAborted();
+  const { loads, runner, memory, counters, share } = rooms;
   const bulk = new BulkLoad(runner, loader);
   const values = new Map<string, unknown>();
   for (const key of new Set(keys)) {
@@ -23,7 +29,8 @@ export async function loadMany(
     if (held !== undefined) continue;
     const flight = loads.get(key, { work: bulk.work, settings, decided: bulk.decided });
     runner.hasten(flight);
-    values.set(key, flight.join(signal));
+    const joined = flight.join(signal);
+    values.set(key, share === undefined ? joined : joined.then(share));
   }
   return Promise.all(keys.map((key) => values.get(key)));
 }

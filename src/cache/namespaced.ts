@@ -1,8 +1,9 @@
 /** A cache whose keys all begin alike. */
+import type { Duration } from '../duration.ts';
 import { InvalidOptionError } from '../errors.ts';
 import type { BulkLoader } from '../load/bulk.ts';
 import type { LoadContext, Loader } from '../load/runner.ts';
-import type { EntryOptions } from '../load/settings.ts';
+import type { EntryOptions, TouchOptions } from '../load/settings.ts';
 import { NAME, NAME_RULE } from '../ring/members.ts';
 
 /** Where an entry stands and what it is, for people. */
@@ -25,6 +26,19 @@ export interface Explanation {
   readonly breaker: 'closed' | 'open' | 'halfOpen';
 }
 
+/** A value, and what is known of it. Times in milliseconds. */
+export interface ValueInfo<T> {
+  readonly value: T;
+  /** Since it was loaded or set; a touch does not make it younger. */
+  readonly age: number;
+  /** For how long it is fresh still; 0 when it is stale. */
+  readonly ttlLeft: number;
+  /** Where it was found: in the memory of this process, or at a node. */
+  readonly tier: 'memory' | 'node';
+  /** Past its ttl, or expired, and kept for its staleTtl: `get` does not return it. */
+  readonly stale: boolean;
+}
+
 /** What can be done with keys: by the cache, and by a namespace of it. */
 export interface KeyedCache {
   getOrSet<T>(key: string, loader: Loader<T>, options?: EntryOptions): Promise<T>;
@@ -35,11 +49,14 @@ export interface KeyedCache {
   ): Promise<Array<T | undefined>>;
   get<T>(key: string): Promise<T | undefined>;
   getMany<T>(keys: string[]): Promise<Array<T | undefined>>;
+  getWithInfo<T>(key: string): Promise<ValueInfo<T> | undefined>;
   peek<T>(key: string): T | undefined;
   set(key: string, value: unknown, options?: EntryOptions): Promise<boolean>;
   setMany(entries: Iterable<[string, unknown]>, options?: EntryOptions): Promise<boolean[]>;
   delete(key: string): Promise<boolean>;
   deleteMany(keys: string[]): Promise<boolean[]>;
+  expire(key: string): Promise<boolean>;
+  touch(key: string, life?: TouchOptions | Duration): Promise<boolean>;
   explain(key: string): Promise<Explanation>;
   ownerOf(key: string): string;
 }
@@ -85,6 +102,10 @@ export class NamespacedCache implements KeyedCache {
     return this.#cache.getMany(this.#fullAll(keys));
   }
 
+  getWithInfo<T>(key: string): Promise<ValueInfo<T> | undefined> {
+    return this.#cache.getWithInfo(this.#full(key));
+  }
+
   peek<T>(key: string): T | undefined {
     return this.#cache.peek(this.#full(key));
   }
@@ -104,6 +125,14 @@ export class NamespacedCache implements KeyedCache {
 
   deleteMany(keys: string[]): Promise<boolean[]> {
     return this.#cache.deleteMany(this.#fullAll(keys));
+  }
+
+  expire(key: string): Promise<boolean> {
+    return this.#cache.expire(this.#full(key));
+  }
+
+  touch(key: string, life?: TouchOptions | Duration): Promise<boolean> {
+    return this.#cache.touch(this.#full(key), life);
   }
 
   explain(key: string): Promise<Explanation> {

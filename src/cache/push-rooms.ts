@@ -2,7 +2,8 @@
 import type { Emitter } from '../emitter.ts';
 import type { CacheEvents } from '../events.ts';
 import type { LoadsElsewhere } from '../load/loads-elsewhere.ts';
-import type { Memory, MemoryTuning } from '../memory/memory.ts';
+import type { Memory } from '../memory/memory.ts';
+import type { MemoryTuning } from '../memory/settings.ts';
 import type { PushListener, PushWatch } from '../node/push.ts';
 import type { Topology } from '../topology/topology.ts';
 

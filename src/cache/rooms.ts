@@ -6,9 +6,17 @@ import { Loader } from '../load/loader.ts';
 import { LoadsElsewhere } from '../load/loads-elsewhere.ts';
 import { Reads } from '../load/reads.ts';
 import { LoadRunner } from '../load/runner.ts';
+import { Touches } from '../load/touches.ts';
 import { Writes } from '../load/writes.ts';
 import type { LockEvents } from '../lock/locks.ts';
 import { Memory } from '../memory/memory.ts';
+import {
+  CopyingMemory,
+  copier,
+  FreezingMemory,
+  freezeDeep,
+  type Share,
+} from '../memory/sharing.ts';
 import { CacheCounters } from '../metrics/metrics.ts';
 import type { PayloadCodec } from '../node/codec.ts';
 import type { NodeListener } from '../node/node.ts';
@@ -24,12 +32,15 @@ export interface Rooms {
   readonly events: Emitter<CacheEvents>;
   readonly counters: CacheCounters;
   readonly memory: Memory;
+  /** What each caller of a load gets of its value; undefined: the value. */
+  readonly share: Share | undefined;
   readonly topology: Topology;
   readonly changer: TopologyChanger;
   readonly runner: LoadRunner;
   readonly loads: Loader;
   readonly reads: Reads;
   readonly writes: Writes;
+  readonly touches: Touches;
   readonly locks: LockRooms;
   /** Ends the locks and the change under way, and disconnects. */
   end(): Promise<void>;
@@ -43,7 +54,7 @@ export async function joinRooms(
 ): Promise<Rooms> {
   const events = new Emitter<CacheEvents>();
   const counters = new CacheCounters();
-  const memory = new Memory(options.memory, clock);
+  const { memory, share } = joinMemory(options, { codec, clock });
   const listener: NodeListener = {
     state(node, { state }) {
       // What was changed there while it was away is not known: look again.
@@ -66,7 +77,7 @@ export async function joinRooms(
   const swapped: TopologyParts['swapped'] = (snapshot, adopted) => {
     locks.follow();
     changer.follow();
-    memory.follow((key) => snapshot.ring.owner(key));
+    memory.follow((key) => snapshot.ring.owner(key), snapshot.floors);
     events.emit(adopted ? 'topology:adopted' : 'topology:changed', {
       epoch: snapshot.epoch,
       state: snapshot.state,
@@ -94,10 +105,20 @@ export async function joinRooms(
     topology.missed.end();
     await topology.close();
   };
-  return { ...shared, options, events, changer, ...loading, locks, end };
+  return { ...shared, share, options, events, changer, ...loading, locks, end };
 }
 
-type Loading = Pick<Rooms, 'runner' | 'loads' | 'reads' | 'writes'>;
+function joinMemory(
+  { memory: tuning, sharing }: ResolvedOptions,
+  { codec, clock }: { codec: PayloadCodec; clock: Clock },
+): Pick<Rooms, 'memory' | 'share'> {
+  if (sharing === 'shared') return { memory: new Memory(tuning, clock), share: undefined };
+  if (sharing === 'frozen') return { memory: new FreezingMemory(tuning, clock), share: freezeDeep };
+  const share = copier((value) => codec.passThrough(value));
+  return { memory: new CopyingMemory(tuning, clock, share), share };
+}
+
+type Loading = Pick<Rooms, 'runner' | 'loads' | 'reads' | 'writes' | 'touches'>;
 
 function joinLoading(
   shared: Omit<ConstructorParameters<typeof Loader>[0], 'listener'>,
@@ -119,5 +140,6 @@ function joinLoading(
     longestMs: options.entry.ttlMs + options.entry.staleMs,
     unconfirmed: (key, node) => events.emit('invalidation:unconfirmed', { key, node }),
   });
-  return { runner, loads, reads, writes };
+  const touches = new Touches({ ...shared, lived: (ms) => writes.lived(ms) });
+  return { runner, loads, reads, writes, touches };
 }

@@ -8,6 +8,7 @@ import type { Timer } from '../clock.ts';
 import type { NodeUnavailableError } from '../errors.ts';
 import type { Budget, CacheNode, Reader, Stored } from '../node/node.ts';
 import type { Snapshot } from '../topology/snapshot.ts';
+import type { Expectation } from './loads-elsewhere.ts';
 import type { Loaded } from './runner.ts';
 import type { EntrySettings } from './settings.ts';
 
@@ -60,6 +61,8 @@ export class Flight implements Reader {
   cancelled = false;
   /** Whether another process was found loading it. */
   decidedToWait = false;
+  /** Told when such a load is over. */
+  elsewhere: Expectation | undefined = undefined;
   /** Serves the stale value when it runs out. */
   softTimer: Timer | undefined = undefined;
   readonly #control: FlightControl;

@@ -1,5 +1,7 @@
-/** Keeps a lease for as long as its load runs, and gives it back if nothing is to be stored. */
+/** Keeps a lease for as long as its load runs, gives it back if nothing is to be stored, and says whether it counts. */
 import type { Clock, Timer } from '../clock.ts';
+import type { CacheNode, Stored } from '../node/node.ts';
+import type { Snapshot } from '../topology/snapshot.ts';
 import type { Flight } from './flight.ts';
 
 export class LeaseKeeper {
@@ -38,4 +40,17 @@ export class LeaseKeeper {
       );
     });
   }
+}
+
+/**
+ * Whether a lease at this node counts still: the node owns the key, or is the one that is asked
+ * besides the owner, from where it will be copied.
+ */
+export function leaseCounts(
+  now: Snapshot,
+  node: CacheNode,
+  { leasedIn, hash }: { leasedIn: Pick<Stored, 'stamp'>; hash: number },
+): boolean {
+  if (now.owner(hash) === node) return now.believes(leasedIn, hash);
+  return now.previousOwner(hash) === node && now.believesPrevious(leasedIn, hash);
 }

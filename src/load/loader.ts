@@ -18,13 +18,16 @@
  * Redis never makes a read fail, nor wait longer than the node's timeout.
  */
 import { type InvalidValueError, NodeUnavailableError } from '../errors.ts';
-import type { Stored } from '../node/node.ts';
+import type { Memory } from '../memory/memory.ts';
+import { ageOf, type Stored } from '../node/node.ts';
 import { Flight, type FlightControl, type Work } from './flight.ts';
 import { type MissParts, MissPath } from './miss-path.ts';
 import { type EntrySettings, isDueEarly } from './settings.ts';
 import type { Sighting } from './sighting.ts';
+import { Storing } from './storing.ts';
 
 export interface LoaderParts extends Omit<MissParts, 'valueRefused' | 'offerStale'> {
+  readonly memory: Memory;
   readonly listener: LoadListener;
 }
 
@@ -57,15 +60,18 @@ export class Loader implements FlightControl {
   /** Under way still, though a set or delete came: nobody joins them any more. */
   readonly #overtaken = new Set<Flight>();
   readonly #misses: MissPath;
+  readonly #storing: Storing;
   #closed: Error | undefined;
 
   constructor(parts: LoaderParts) {
     this.#parts = parts;
-    this.#misses = new MissPath({
+    this.#storing = new Storing(parts);
+    const missParts = {
       ...parts,
       valueRefused: parts.listener.valueRefused,
-      offerStale: (flight, stored) => this.#offerStale(flight, stored),
-    });
+      offerStale: (flight: Flight, stored: Stored) => this.#offerStale(flight, stored),
+    };
+    this.#misses = new MissPath(missParts, this.#storing);
   }
 
   /** The flight under way for `key`, or a new one, which the others that ask will join. */
@@ -161,7 +167,12 @@ export class Loader implements FlightControl {
     if (flight.settings.memory) {
       const { freshForMs, bytes } = stored;
       const agedMs = flight.owner.lastReadMs;
-      this.#misses.remember(flight, stored.value, { freshForMs, agedMs, bytes });
+      this.#storing.remember(flight, stored.value, {
+        freshForMs,
+        agedMs,
+        valueAgeMs: ageOf(stored),
+        bytes,
+      });
     }
     this.#leave(flight);
     flight.answer(stored.value);

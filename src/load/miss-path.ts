@@ -5,26 +5,22 @@
  * It knows what is to be done for one flight, and nothing of the others.
  */
 import { randomUUID } from 'node:crypto';
-import { type Clock, within } from '../clock.ts';
+import { type Clock, pause, within } from '../clock.ts';
 import { InvalidValueError, LoadTimeoutError, NodeUnavailableError } from '../errors.ts';
-import type { Memory, OwnWrite } from '../memory/memory.ts';
 import type { CacheCounters } from '../metrics/metrics.ts';
-import type { CacheNode, LeaseAnswer, Life, Payload, Stored } from '../node/node.ts';
-import { copyKey } from '../topology/mover.ts';
-import type { Snapshot } from '../topology/snapshot.ts';
+import { ageOf, type Budget, type LeaseAnswer, type Payload, type Stored } from '../node/node.ts';
 import type { Topology } from '../topology/topology.ts';
 import type { Flight } from './flight.ts';
-import { inTime } from './in-time.ts';
 import { LeaseKeeper } from './lease-keeper.ts';
-import type { Expectation, LoadsElsewhere } from './loads-elsewhere.ts';
+import type { LoadsElsewhere } from './loads-elsewhere.ts';
 import type { Loaded } from './runner.ts';
 import { type LoadTuning, lifeOf } from './settings.ts';
 import { lookUp, type Sighting } from './sighting.ts';
+import type { Storing } from './storing.ts';
 
 export interface MissParts {
   readonly clock: Clock;
   readonly topology: Topology;
-  readonly memory: Memory;
   readonly counters: CacheCounters;
   readonly tuning: LoadTuning;
   readonly elsewhere: LoadsElsewhere;
@@ -33,13 +29,6 @@ export interface MissParts {
   readonly valueRefused: (key: string, error: InvalidValueError) => void;
   /** A value past its ttl was found that may be served. */
   readonly offerStale: (flight: Flight, stored: Stored) => void;
-}
-
-interface Filling {
-  readonly token: string;
-  readonly payload: Payload;
-  readonly life: Life;
-  readonly value: unknown;
 }
 
 /** How often an operation takes up a new snapshot before it goes on without the node. */
@@ -51,9 +40,11 @@ const TOLD_WITHIN_MS = 1_000;
 
 export class MissPath {
   readonly #parts: MissParts;
+  readonly #storing: Storing;
 
-  constructor(parts: MissParts) {
+  constructor(parts: MissParts, storing: Storing) {
     this.#parts = parts;
+    this.#storing = storing;
   }
 
   /** The steps from 3 on, until there is an answer. */
@@ -63,6 +54,7 @@ export class MissPath {
     let waitMs: number = WAIT_MS.first;
     const token = randomUUID();
     const elsewhere = this.#parts.elsewhere.expect(flight.key);
+    flight.elsewhere = elsewhere;
     try {
       for (;;) {
         this.#endIfOver(flight);
@@ -86,9 +78,7 @@ export class MissPath {
             const old = await this.#oldValueMeanwhile(flight);
             if (old !== undefined) return old.value;
             const unlessToldMs = flight.owner.announces ? TOLD_WITHIN_MS : waitMs;
-            await this.#waitForOther(flight, elsewhere, {
-              unlessToldMs: Math.min(unlessToldMs, answer.remainingMs + 1),
-            });
+            await this.#waitForOther(flight, Math.min(unlessToldMs, answer.remainingMs + 1));
             waitMs = Math.min(waitMs * 1.5, WAIT_MS.longest);
             break;
           }
@@ -121,7 +111,8 @@ export class MissPath {
       if (flight.settings.memory) {
         const { freshForMs, bytes } = stored;
         const agedMs = this.#parts.clock.now() - flight.missedAt;
-        this.remember(flight, stored.value, { freshForMs, agedMs, bytes });
+        const valueAgeMs = ageOf(stored);
+        this.#storing.remember(flight, stored.value, { freshForMs, agedMs, valueAgeMs, bytes });
       }
       return true;
     }
@@ -140,8 +131,7 @@ export class MissPath {
   #lease(flight: Flight, token: string): Promise<LeaseAnswer> {
     const { owner, key, snapshot, seen } = flight;
     const { leaseMs } = this.#parts.tuning;
-    // Who waits for another process's load does not wait for the node.
-    const budget = flight.decidedToWait ? undefined : flight.budget;
+    const budget = this.#budgetOf(flight);
     return owner.lease(key, { token, leaseMs, fence: snapshot.fence, seen, budget });
   }
 
@@ -169,7 +159,7 @@ export class MissPath {
     }
     keeper.stop();
     const life = lifeOf(flight.settings, loaded.value, loaded);
-    await this.#fill(flight, { token, payload, life, value: loaded.value });
+    await this.#storing.fill(flight, { token, payload, life, value: loaded.value });
     return loaded.value;
   }
 
@@ -178,30 +168,38 @@ export class MissPath {
     flight: Flight,
     token: string,
   ): Promise<{ kind: 'copied'; stored: Stored } | { kind: 'nothing' } | { kind: 'unknown' }> {
-    const previous = flight.snapshot.previousOwner(flight.hash);
-    if (previous === undefined) return { kind: 'nothing' };
     try {
-      const found = await previous.copy(flight.key, flight.snapshot.fence, flight.budget);
-      if (found.kind === 'none') return { kind: 'nothing' };
-      if (found.kind === 'stale' && (await this.#goesOn(flight))) {
-        return await this.#copyFromPrevious(flight, token);
+      for (let waitMs: number = WAIT_MS.first; ; waitMs = Math.min(waitMs * 1.5, WAIT_MS.longest)) {
+        const { snapshot, key, hash } = flight;
+        const previous = snapshot.previousOwner(hash);
+        if (previous === undefined) return { kind: 'nothing' };
+        const found = await previous.copy(key, snapshot.fence, this.#budgetOf(flight));
+        if (found.kind === 'stale' && (await this.#goesOn(flight))) continue;
+        // Without its word, what is loaded now may be older than a delete that
+        // the source has not seen yet: it is handed out and not stored.
+        if (found.kind === 'stale' || found.kind === 'unknown') return { kind: 'unknown' };
+        if (found.kind === 'value' && snapshot.believesPrevious(found.stored, hash)) {
+          const { stored, payload, life } = found;
+          if (stored.freshForMs > 0) {
+            this.#parts.counters.copied++;
+            await this.#storing.fill(flight, { token, payload, life, value: stored.value });
+            return { kind: 'copied', stored };
+          }
+          flight.stale ??= stored.freshForMs + flight.settings.staleMs > 0 ? stored : undefined;
+        }
+        if (found.leaseLeftMs === 0) return { kind: 'nothing' };
+        // It was being loaded when the ring changed, and will be stored there.
+        await this.#waitForOther(flight, Math.min(waitMs, found.leaseLeftMs + 1));
       }
-      // Without its word, what is loaded now may be older than a delete that
-      // the source has not seen yet: it is handed out and not stored.
-      if (found.kind !== 'value') return { kind: 'unknown' };
-      const { stored, payload, life } = found;
-      if (!flight.snapshot.believesPrevious(stored, flight.hash)) return { kind: 'nothing' };
-      if (stored.freshForMs <= 0) {
-        flight.stale ??= stored.freshForMs + flight.settings.staleMs > 0 ? stored : undefined;
-        return { kind: 'nothing' };
-      }
-      this.#parts.counters.copied++;
-      await this.#fill(flight, { token, payload, life, value: stored.value });
-      return { kind: 'copied', stored };
     } catch (error) {
       if (!(error instanceof NodeUnavailableError)) throw error;
       return { kind: 'unknown' };
     }
+  }
+
+  /** Who waits for another process's load does not wait for the node. */
+  #budgetOf({ decidedToWait, budget }: Flight): Budget | undefined {
+    return decidedToWait ? undefined : budget;
   }
 
   /** Takes up the ring that is in force now, if our lease counts there still. */
@@ -231,58 +229,6 @@ export class MissPath {
     }
   }
 
-  /** Stores under the lease, and remembers what was stored. A node that fails here costs the storing only. */
-  async #fill(flight: Flight, entry: Filling): Promise<void> {
-    const { clock, counters, memory, topology, tuning } = this.#parts;
-    const { token, payload, life, value } = entry;
-    const leasedIn = { stamp: flight.snapshot.epoch };
-    for (let round = 0; round < SETTLE_ROUNDS; round++) {
-      const { snapshot, owner, key, budget } = flight;
-      const { fence, epoch } = snapshot;
-      const sentAt = clock.now();
-      const own = memory.writes(key);
-      try {
-        const answer = await owner.fill(key, { token, payload, life, fence, epoch, budget });
-        if (
-          answer.kind === 'stored' &&
-          flight.settings.memory &&
-          snapshot.owner(flight.hash) === owner
-        ) {
-          // Its life began when it was sent.
-          const agedMs = clock.now() - sentAt;
-          const freshForMs = life.ttlMs - agedMs;
-          const { length: bytes } = payload.bytes;
-          this.remember(flight, value, { freshForMs, agedMs, bytes, ticket: own });
-        }
-        if (answer.kind === 'lost') counters.fencedFills++;
-        if (answer.kind === 'stored' && snapshot.owner(flight.hash) !== owner) this.#passOn(key);
-        if (answer.kind === 'stored' || answer.kind === 'lost') return;
-        if (answer.kind !== 'stale') break;
-        // The ring has changed meanwhile. The lease counts if an entry of its age would: a node that
-        // lost the key and got it back still has the lease, and has seen none of the deletes in between.
-        await inTime(topology.refresh(snapshot), owner, {
-          clock,
-          nodeTimeoutMs: tuning.nodeTimeoutMs,
-        });
-      } catch (error) {
-        if (!(error instanceof NodeUnavailableError)) throw error;
-        break;
-      } finally {
-        memory.wrote(own);
-      }
-      const now = topology.snapshot;
-      if (!leaseCounts(now, owner, { leasedIn, hash: flight.hash })) break;
-      flight.snapshot = now;
-    }
-    // Not stored, or nobody knows: others need not wait for the lease to run out.
-    flight.owner.dropLease(flight.key, token).catch(() => {});
-  }
-
-  /** From the previous owner, where it was stored, to the present one: the mover may have passed by. */
-  #passOn(key: string): void {
-    copyKey(key, this.#parts.topology.snapshot).catch(() => {});
-  }
-
   async #work(flight: Flight): Promise<Loaded> {
     this.#endIfOver(flight);
     this.#parts.counters.misses++;
@@ -295,8 +241,11 @@ export class MissPath {
   async loadAlone(flight: Flight): Promise<unknown> {
     if (flight.answered) return undefined;
     // A node that has just joined may be connected later here than elsewhere.
+    const connecting = this.#parts.topology.connecting(flight.owner);
     const old = await this.#oldValueMeanwhile(flight);
     if (old !== undefined) return old.value;
+    const sighting = connecting && (await this.#lookUpOnce(connecting, flight));
+    if (sighting !== undefined) return this.obtain(flight, sighting);
     this.#parts.counters.unprotectedLoads++;
     const loaded = await this.#work(flight);
     const { value } = loaded;
@@ -304,26 +253,41 @@ export class MissPath {
       const payload = this.#encode(flight.key, value);
       const { ttlMs } = lifeOf(flight.settings, value, loaded);
       if (payload !== undefined) {
+        const { length: bytes } = payload.bytes;
         const agedMs = loaded.loadMs;
-        this.remember(flight, value, { freshForMs: ttlMs, agedMs, bytes: payload.bytes.length });
+        this.#storing.remember(flight, value, {
+          freshForMs: ttlMs,
+          agedMs,
+          valueAgeMs: 0,
+          bytes,
+          notAtNode: true,
+        });
       }
     }
     return value;
   }
 
+  /** What a node has that is being connected: what is loaded before that could not be stored. */
+  async #lookUpOnce(connected: Promise<void>, flight: Flight): Promise<Sighting | undefined> {
+    try {
+      await this.#within(flight, connected);
+      return await this.#within(flight, lookUp(flight.owner, flight.key));
+    } catch (error) {
+      if (!(error instanceof NodeUnavailableError)) throw error;
+      return undefined;
+    }
+  }
+
   /** The one door through which a process waits for another one's load. */
-  async #waitForOther(
-    flight: Flight,
-    elsewhere: Expectation,
-    { unlessToldMs }: { unlessToldMs: number },
-  ): Promise<void> {
+  async #waitForOther(flight: Flight, unlessToldMs: number): Promise<void> {
     const { clock, tuning } = this.#parts;
     flight.decidedToWait = true;
     flight.decided();
     const leftMs = tuning.timeoutMs - (clock.now() - flight.missedAt);
     if (leftMs < 0) throw new LoadTimeoutError(flight.key, tuning.timeoutMs);
     const waitMs = Math.min(unlessToldMs * (0.75 + Math.random() / 2), leftMs + 1);
-    await elsewhere.wait(clock, waitMs, flight.signal);
+    await (flight.elsewhere?.wait(clock, waitMs, flight.signal) ??
+      pause(clock, waitMs, flight.signal));
     flight.signal.throwIfAborted();
   }
 
@@ -361,36 +325,7 @@ export class MissPath {
     }
   }
 
-  /** @param entry.agedMs How long ago the node was asked, or the load began. */
-  remember(
-    flight: Flight,
-    value: unknown,
-    entry: { freshForMs: number; agedMs: number; bytes: number; ticket?: OwnWrite },
-  ): void {
-    this.#parts.memory.put(flight.key, value, {
-      node: flight.owner.id,
-      hash: flight.hash,
-      ticket: entry.ticket ?? flight.ticket,
-      forMs: entry.freshForMs,
-      agedMs: entry.agedMs,
-      bytes: entry.bytes,
-    });
-  }
-
   #endIfOver(flight: Flight): void {
     if (flight.cancelled) flight.signal.throwIfAborted();
   }
-}
-
-/**
- * Whether a lease at this node counts still: the node owns the key, or is the one that is asked
- * besides the owner, from where it will be copied.
- */
-function leaseCounts(
-  now: Snapshot,
-  node: CacheNode,
-  { leasedIn, hash }: { leasedIn: Pick<Stored, 'stamp'>; hash: number },
-): boolean {
-  if (now.owner(hash) === node) return now.believes(leasedIn, hash);
-  return now.previousOwner(hash) === node && now.believesPrevious(leasedIn, hash);
 }

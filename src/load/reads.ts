@@ -1,12 +1,13 @@
 /**
- * Reads without a loader: fresh values only, one batch per node, and
- * `undefined` whenever a node cannot be asked.
+ * Reads without a loader: one batch per node, and `undefined` whenever a node
+ * cannot be asked. Fresh values only, but for whoever asks for what is known of
+ * one: he gets a stale one, too.
  */
 import { type Clock, within } from '../clock.ts';
 import { NodeUnavailableError } from '../errors.ts';
 import type { Memory } from '../memory/memory.ts';
 import type { CacheCounters } from '../metrics/metrics.ts';
-import type { Budget, Reader, Stored } from '../node/node.ts';
+import { ageOf, type Budget, type Reader, type Stored } from '../node/node.ts';
 import type { Snapshot } from '../topology/snapshot.ts';
 import type { Topology } from '../topology/topology.ts';
 import type { LoadTuning } from './settings.ts';
@@ -28,7 +29,14 @@ interface Question {
   readonly hash: number;
   readonly ticket: number;
   readonly snapshot: Snapshot;
+  /** Whether a stale one is better than none. */
+  readonly orStale: boolean;
 }
+
+/** What was found, or nothing. */
+type Found = Stored | undefined;
+
+const itsValue = (found: Found): unknown => found?.value;
 
 export class Reads {
   readonly #parts: ReadsParts;
@@ -40,13 +48,25 @@ export class Reads {
   /** The fresh value of a key that memory does not have. */
   get(key: string): Promise<unknown> {
     return new Promise((resolve) => {
-      const { topology, memory } = this.#parts;
-      const { snapshot } = topology;
-      const hash = snapshot.ring.hash(key);
-      const question = { key, hash, ticket: memory.ticket(hash), snapshot };
-      const reader = new OneRead(this, question, resolve);
-      snapshot.owner(hash).read(key, reader, 0);
+      this.#ask(key, false, (found) => {
+        resolve(found instanceof Promise ? found.then(itsValue) : found?.value);
+      });
     });
+  }
+
+  /** The same with what is known of it, and a stale one, too. */
+  look(key: string): Promise<Found> {
+    return new Promise((resolve) => {
+      this.#ask(key, true, resolve);
+    });
+  }
+
+  #ask(key: string, orStale: boolean, resolve: (found: Found | Promise<Found>) => void): void {
+    const { topology, memory } = this.#parts;
+    const { snapshot } = topology;
+    const hash = snapshot.ring.hash(key);
+    const question = { key, hash, ticket: memory.ticket(hash), snapshot, orStale };
+    snapshot.owner(hash).read(key, new OneRead(this, question, resolve), 0);
   }
 
   /** The same for many, in the order of `keys`. */
@@ -73,29 +93,33 @@ export class Reads {
   }
 
   /**
-   * Judges an answer: the value, or undefined for a miss, or a promise when
+   * Judges an answer: what was found, or undefined for a miss, or a promise when
    * the answer is not the last word: the node is of another epoch, or the key
    * may still be at its previous owner.
    */
-  accept(question: Question, stored: Stored | undefined, epoch: number): unknown {
+  accept(question: Question, stored: Found, epoch: number): Found | Promise<Found> {
     const { snapshot, hash } = question;
     const { counters, tuning } = this.#parts;
     if (epoch < 0 || epoch > snapshot.epoch) return this.#inTime(question, epoch < 0);
     if (stored !== undefined && stored.freshForMs > 0 && snapshot.believes(stored, hash)) {
       counters.nodeHits++;
       this.#remember(question, stored);
-      return stored.value;
+      return stored;
     }
+    const stale = this.#ifStaleWill(question, stored);
     if (snapshot.previousOwner(hash) !== undefined) {
       const leftMs = tuning.nodeTimeoutMs - snapshot.owner(hash).lastReadMs;
-      return this.#lookBack(question, { leftMs });
+      return this.#lookBack(question, { leftMs }, stale);
     }
-    counters.misses++;
-    return undefined;
+    return this.missed(stale);
+  }
+
+  #ifStaleWill({ snapshot, hash, orStale }: Question, stored: Found): Found {
+    return orStale && stored !== undefined && snapshot.believes(stored, hash) ? stored : undefined;
   }
 
   /** The owner cannot be asked: while the ring changes, the node before it may be. */
-  unavailable(question: Question, error: NodeUnavailableError): unknown {
+  unavailable(question: Question, error: NodeUnavailableError): Found | Promise<Found> {
     const { snapshot, hash } = question;
     const askedNothing = error.reason === 'breaker-open';
     if (askedNothing && snapshot.previousOwner(hash) !== undefined) {
@@ -104,13 +128,15 @@ export class Reads {
     return this.missed();
   }
 
-  missed(): undefined {
-    this.#parts.counters.misses++;
-    return undefined;
+  /** @param stale What will do instead. */
+  missed(stale?: Stored): Found {
+    if (stale === undefined) this.#parts.counters.misses++;
+    else this.#parts.counters.staleHits++;
+    return stale;
   }
 
   /** Taking up another ring may mean to connect a node that hangs: a read does not wait for that. */
-  async #inTime(question: Question, lost: boolean): Promise<unknown> {
+  async #inTime(question: Question, lost: boolean): Promise<Found> {
     const { clock, tuning } = this.#parts;
     const node = question.snapshot.owner(question.hash).id;
     try {
@@ -125,7 +151,7 @@ export class Reads {
     }
   }
 
-  async #lookAgain({ key, snapshot: asked }: Question, unknown: boolean): Promise<unknown> {
+  async #lookAgain({ key, snapshot: asked, orStale }: Question, unknown: boolean): Promise<Found> {
     const { topology, memory } = this.#parts;
     let before = asked;
     let lost = unknown;
@@ -139,7 +165,7 @@ export class Reads {
         const ticket = memory.ticket(hash);
         const { stored, epoch } = await lookUp(snapshot.owner(hash), key);
         if (epoch >= 0 && epoch <= snapshot.epoch) {
-          return await this.accept({ key, hash, ticket, snapshot }, stored, epoch);
+          return await this.accept({ key, hash, ticket, snapshot, orStale }, stored, epoch);
         }
         before = snapshot;
         lost = epoch < 0;
@@ -151,23 +177,30 @@ export class Reads {
   }
 
   /** At the previous owner, uncopied: a read without a loader takes no lease. */
-  async #lookBack({ key, hash, snapshot }: Question, budget: Budget): Promise<unknown> {
+  async #lookBack(question: Question, budget: Budget, stale?: Stored): Promise<Found> {
+    const { key, hash, snapshot, orStale } = question;
     try {
       const found = await snapshot.previousOwner(hash)?.copy(key, snapshot.fence, budget);
-      if (found?.kind !== 'value' || found.stored.freshForMs <= 0) return this.missed();
-      if (!snapshot.believesPrevious(found.stored, hash)) return this.missed();
+      if (found?.kind !== 'value' || !snapshot.believesPrevious(found.stored, hash)) {
+        return this.missed(stale);
+      }
+      if (found.stored.freshForMs <= 0) {
+        return this.missed(stale ?? (orStale ? found.stored : undefined));
+      }
       this.#parts.counters.nodeHits++;
-      return found.stored.value;
+      return found.stored;
     } catch (error) {
       if (!(error instanceof NodeUnavailableError)) throw error;
-      return this.missed();
+      return this.missed(stale);
     }
   }
 
   #remember({ key, hash, ticket, snapshot }: Question, stored: Stored): void {
     const { id: node, lastReadMs: agedMs } = snapshot.owner(hash);
     const { freshForMs: forMs, bytes } = stored;
-    this.#parts.memory.put(key, stored.value, { node, hash, ticket, forMs, agedMs, bytes });
+    const valueAgeMs = ageOf(stored);
+    const arrival = { node, hash, ticket, forMs, agedMs, valueAgeMs, bytes };
+    this.#parts.memory.put(key, stored.value, arrival);
   }
 }
 
@@ -181,14 +214,16 @@ class OneRead implements Reader, Question {
   readonly hash: number;
   readonly ticket: number;
   readonly snapshot: Snapshot;
+  readonly orStale: boolean;
   readonly #reads: Reads;
-  readonly #resolve: (value: unknown) => void;
+  readonly #resolve: (found: Found | Promise<Found>) => void;
 
-  constructor(reads: Reads, question: Question, resolve: (value: unknown) => void) {
+  constructor(reads: Reads, question: Question, resolve: (found: Found | Promise<Found>) => void) {
     this.key = question.key;
     this.hash = question.hash;
     this.ticket = question.ticket;
     this.snapshot = question.snapshot;
+    this.orStale = question.orStale;
     this.#reads = reads;
     this.#resolve = resolve;
   }
@@ -242,12 +277,15 @@ class ManyReads implements Reader {
       hash: this.hashes[position]!,
       ticket: this.tickets[position]!,
       snapshot: this.#parts.snapshot,
+      orStale: false,
     };
   }
 
-  #take(position: number, value: unknown): void {
-    if (value instanceof Promise) this.#late = true;
-    this.settle(position, value);
+  #take(position: number, found: Found | Promise<Found>): void {
+    if (found instanceof Promise) {
+      this.#late = true;
+      this.settle(position, found.then(itsValue));
+    } else this.settle(position, found?.value);
   }
 
   settle(position: number, value: unknown): void {

@@ -71,6 +71,30 @@ const ENTRY_OPTIONS: ReadonlySet<string> = new Set([
   'signal',
 ] satisfies (keyof EntryOptions)[]);
 
+/** Options of a touch; each one that is absent is taken from the cache. */
+export type TouchOptions = Pick<EntryOptions, 'ttl' | 'staleTtl' | 'jitter'>;
+
+const TOUCH_OPTIONS: readonly string[] = [
+  'ttl',
+  'staleTtl',
+  'jitter',
+] satisfies (keyof TouchOptions)[];
+
+/** @throws InvalidOptionError */
+export function touchSettings(
+  defaults: EntrySettings,
+  given: TouchOptions | Duration | undefined,
+): EntrySettings {
+  if (typeof given === 'number' || typeof given === 'string') {
+    return entrySettings(defaults, { ttl: given });
+  }
+  const settings = entrySettings(defaults, given);
+  const other = Object.keys(given ?? {}).find((option) => !TOUCH_OPTIONS.includes(option));
+  if (other === undefined) return settings;
+  const rule = 'absent: a touch changes the life of a value alone';
+  throw new InvalidOptionError(other, rule, Reflect.get(given ?? {}, other));
+}
+
 /** @throws InvalidOptionError */
 export function entrySettings(
   defaults: EntrySettings,
@@ -119,12 +143,19 @@ export function lifeOf(
   origin: { loadMs: number; ttlMs?: number | undefined },
 ): Life {
   const ttlMs = origin.ttlMs ?? (value === null ? settings.negativeTtlMs : settings.ttlMs);
+  return { ...lifeWithin(settings, ttlMs), loadMs: origin.loadMs };
+}
+
+/** The life of a value that is fresh for `ttlMs` at most. */
+export function lifeWithin(
+  settings: Pick<EntrySettings, 'jitter' | 'staleMs'>,
+  ttlMs: number,
+): { ttlMs: number; staleMs: number } {
   // Only ever shorter: the ttl stays the bound that was asked for.
   const shortened = ttlMs * (1 - Math.random() * settings.jitter);
   return {
     ttlMs: Math.max(1, Math.floor(shortened)),
     staleMs: Math.round(settings.staleMs),
-    loadMs: origin.loadMs,
   };
 }
 

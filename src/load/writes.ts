@@ -1,5 +1,5 @@
 /**
- * Sets and deletes.
+ * Sets, deletes, and what ends or lengthens a life.
  *
  * Their effect in this process comes first, so that it never reads its own
  * past; then the node, in one script that removes the lease as well, so that
@@ -41,6 +41,11 @@ export interface Prepared {
   readonly payload: Payload;
 }
 
+type Act =
+  | { kind: 'remove' }
+  | { kind: 'expire' }
+  | { kind: 'write'; payload: Payload; life: Life };
+
 /** A write that came to an end at a node that did not do it; those before it have. */
 interface Failure {
   readonly failed: CacheNode;
@@ -63,6 +68,11 @@ export class Writes {
     this.#longestMs = parts.longestMs;
   }
 
+  /** A value was given a life of so many milliseconds: what is noted of a delete is kept for as long. */
+  lived(ms: number): void {
+    this.#longestMs = Math.max(this.#longestMs, ms);
+  }
+
   /** @throws InvalidValueError, before anything is changed. */
   prepare(key: string, value: unknown): Prepared {
     return { key, value, payload: this.#parts.encode(value) };
@@ -74,7 +84,7 @@ export class Writes {
     counters.sets++;
     const startedAt = clock.now();
     const life = lifeOf(settings, value, { loadMs: 0 });
-    this.#longestMs = Math.max(this.#longestMs, life.ttlMs + life.staleMs);
+    this.lived(life.ttlMs + life.staleMs);
     this.#forget(key);
     const { snapshot } = topology;
     const hash = snapshot.ring.hash(key);
@@ -91,7 +101,8 @@ export class Writes {
     const node = topology.snapshot.owner(hash).id;
     const bytes = payload.bytes.length;
     const agedMs = clock.now() - startedAt;
-    const arrival = { node, hash, ticket: own, forMs: life.ttlMs - agedMs, agedMs, bytes };
+    const forMs = life.ttlMs - agedMs;
+    const arrival = { node, hash, ticket: own, forMs, agedMs, valueAgeMs: agedMs, bytes };
     // A read that the node answered before this write may have put the older
     // value into memory meanwhile.
     if (!(settings.memory && memory.put(key, value, arrival))) this.#forget(key);
@@ -102,12 +113,24 @@ export class Writes {
    * Whether it is removed: every node concerned confirmed it, or another process
    * has done it there. If not, it goes on in the background, for as long as a ttl.
    */
-  async delete(key: string): Promise<boolean> {
-    const { clock, counters } = this.#parts;
-    counters.deletes++;
-    const startedAt = clock.now();
+  delete(key: string): Promise<boolean> {
+    this.#parts.counters.deletes++;
+    return this.#end(key, 'remove');
+  }
+
+  /**
+   * The same for the freshness of a value. What does not confirm it has the value
+   * removed by others or later, as after a delete: nothing else is safe to do late.
+   */
+  expire(key: string): Promise<boolean> {
+    this.#parts.counters.expires++;
+    return this.#end(key, 'expire');
+  }
+
+  async #end(key: string, kind: 'remove' | 'expire'): Promise<boolean> {
+    const startedAt = this.#parts.clock.now();
     this.#forget(key);
-    const outcome = await this.#apply(key, { kind: 'remove' });
+    const outcome = await this.#apply(key, { kind });
     if (outcome === 'done') return true;
     if (outcome === 'refused') return false;
     return this.#makeUp(key, outcome, startedAt);
@@ -122,10 +145,7 @@ export class Writes {
     this.#apply(key, { kind: 'remove' }).catch(() => {});
   }
 
-  async #apply(
-    key: string,
-    act: { kind: 'remove' } | { kind: 'write'; payload: Payload; life: Life },
-  ): Promise<'done' | 'refused' | Failure> {
+  async #apply(key: string, act: Act): Promise<'done' | 'refused' | Failure> {
     const { topology } = this.#parts;
     for (let round = 0; ; round++) {
       const { snapshot } = topology;
@@ -138,6 +158,7 @@ export class Writes {
           const connecting = topology.connecting(at);
           if (connecting !== undefined) await inTime(connecting, at, this.#bound);
           if (act.kind === 'remove') return at.remove(key, fence);
+          if (act.kind === 'expire') return at.life.expire(key, fence);
           return at.write(key, { payload: act.payload, life: act.life, fence, epoch });
         };
         let answer = await actAt(node);
@@ -147,8 +168,8 @@ export class Writes {
         }
         // Reads that began before the node acted may have put the old value here.
         this.#forget(key, act.kind === 'write');
-        if (answer.kind === 'removed' || answer.kind === 'stored') return 'done';
         if (answer.kind === 'refused') return 'refused';
+        if (answer.kind !== 'stale' && answer.kind !== 'unknown') return 'done';
         if (round >= SETTLE_ROUNDS) return { failed: node, snapshot };
         const news = answer.kind === 'unknown' ? node.readmit() : topology.refresh(snapshot);
         await inTime(news, node, this.#bound);

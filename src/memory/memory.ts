@@ -37,36 +37,7 @@
 
 import { LRUCache } from 'lru-cache';
 import type { Clock } from '../clock.ts';
-
-export interface MemoryOptions {
-  /** Most entries held; the least recently used goes first. Integer, 1 to 10,000,000. @default 10000 */
-  maxEntries?: number;
-  /** Most bytes of encoded values and keys held. Integer, 1 or more. @default 104857600 (100 MiB) */
-  maxBytes?: number;
-  /** Longest life of an entry, never longer than what is left of its own ttl. @default '1m' */
-  ttl?: number | string;
-  /**
-   * Longest time for which a value that another process has changed may still
-   * be read here. Such changes are told at once, normally; this is for when the
-   * telling fails. Bounds the life of an entry as well where a node does not
-   * tell (`stats().nodes[id].tracked`). @default '1s'
-   */
-  maxStale?: number | string;
-}
-
-export const MEMORY_DEFAULTS = {
-  maxEntries: 10_000,
-  maxBytes: 104_857_600,
-  ttl: '1m',
-  maxStale: '1s',
-} as const satisfies Required<MemoryOptions>;
-
-export interface MemoryTuning {
-  readonly maxEntries: number;
-  readonly maxBytes: number;
-  readonly ttlMs: number;
-  readonly maxStaleMs: number;
-}
+import type { MemoryTuning } from './settings.ts';
 
 /** A node, as far as its entries are concerned. */
 interface Source {
@@ -105,6 +76,16 @@ interface Held {
   lineage: Lineage;
   /** Whether a write of our own is to be told still. */
   ownUntold: boolean;
+  /** When it was put, whole milliseconds: how old it was, and for how long it was fresh still at its node. */
+  readonly ageMs: number;
+  readonly forMs: number;
+}
+
+/** A value, how old it is, and for how long it is fresh still at its node. */
+export interface Look {
+  readonly value: unknown;
+  readonly ageMs: number;
+  readonly freshForMs: number;
 }
 
 export interface Arrival {
@@ -116,6 +97,10 @@ export interface Arrival {
   readonly forMs: number;
   /** How long ago the node was asked, or the load began. */
   readonly agedMs: number;
+  /** Whether the node does not have it, so that it tells nothing of a delete. */
+  readonly notAtNode?: boolean;
+  /** How old the value is; absent when it is new. */
+  readonly valueAgeMs?: number | undefined;
   readonly bytes: number;
 }
 
@@ -140,6 +125,7 @@ export class Memory {
   /** Who owned a key after each of the last changes of owners. */
   readonly #owners: ((key: string) => string)[] = [];
   #era = 0;
+  #floors: Readonly<Record<string, number>> = {};
   /** The time when it was last looked at. */
   #now: number;
   /** Reads left until the next look. */
@@ -173,6 +159,17 @@ export class Memory {
     return held.lineage.standing ? held.value : this.#succeed(key, held);
   }
 
+  /** What `get` answers, and what is known of it. */
+  lookAt(key: string): Look | undefined {
+    this.#look();
+    const value = this.get(key);
+    const status: LRUCache.Status<string, Held> = {};
+    const held = this.#entries?.get(key, { status });
+    if (value === undefined || held === undefined) return undefined;
+    const hereMs = (status.now ?? 0) - (status.start ?? 0);
+    return { value, ageMs: held.ageMs + hereMs, freshForMs: Math.max(0, held.forMs - hereMs) };
+  }
+
   /** To be taken before the request is sent whose result is to be put here. */
   ticket(hash: number): number {
     return this.#tickets[hash & (TICKETS - 1)]!;
@@ -204,14 +201,19 @@ export class Memory {
     this.#look();
     const lineage = this.#lineage(this.#source(from.node));
     const own = typeof from.ticket === 'object' ? from.ticket : undefined;
-    const mayBeUntold = own !== undefined || lineage.trustedUntil === undefined;
+    const mayBeUntold = own !== undefined || from.notAtNode || lineage.trustedUntil === undefined;
     const boundMs = mayBeUntold ? this.#maxStaleMs - from.agedMs : this.#ttlMs;
     const ttl = Math.floor(Math.min(from.forMs, this.#ttlMs, boundMs));
     // lru-cache takes 0 and NaN as "for ever".
     if (!(ttl >= 1)) return false;
-    const ownUntold = own?.told === 0 && lineage.trustedUntil !== undefined;
-    const size = from.bytes + key.length;
-    this.#entries.set(key, { value, lineage, ownUntold }, { ttl, size });
+    const held: Held = {
+      value,
+      lineage,
+      ownUntold: own?.told === 0 && lineage.trustedUntil !== undefined,
+      ageMs: Math.round(from.valueAgeMs ?? 0),
+      forMs: Math.floor(from.forMs),
+    };
+    this.#entries.set(key, held, { ttl, size: from.bytes + key.length });
     // What is larger than all of it is not held, and neither is what it replaces.
     return this.#entries.has(key);
   }
@@ -278,8 +280,16 @@ export class Memory {
     this.#judgeTrust(this.#clock.now());
   }
 
-  /** Owners have changed: an entry stays only if its node owns it still. O(nodes). */
-  follow(ownerOf: (key: string) => string): void {
+  /**
+   * Owners have changed: an entry stays only if its node owns it still, and is believed still. O(nodes).
+   *
+   * @param floors For each node, a number that has risen when what it had before is not believed any more.
+   */
+  follow(ownerOf: (key: string) => string, floors: Readonly<Record<string, number>> = {}): void {
+    for (const [node, floor] of Object.entries(floors)) {
+      if (floor > (this.#floors[node] ?? 0)) this.#source(node).generation++;
+    }
+    this.#floors = floors;
     this.#era++;
     this.#owners.push(ownerOf);
     if (this.#owners.length > MAX_ERAS) this.#owners.shift();

@@ -84,7 +84,9 @@ export class CacheCounters {
   refusedValues = 0;
   sets = 0;
   deletes = 0;
-  /** Deletes that no node confirmed at once. */
+  expires = 0;
+  touches = 0;
+  /** Sets, deletes and expires that no node confirmed at once. */
   unconfirmed = 0;
   readonly loadLatency = new Latency();
 }

@@ -12,6 +12,7 @@ import { NodeUnavailableError } from '../errors.ts';
 import type { Client, Connection } from './connection.ts';
 import { judge } from './failure.ts';
 import { GUARD_SCRIPTS } from './guard-scripts.ts';
+import { LIFE_SCRIPTS } from './life-scripts.ts';
 import { LOCK_SCRIPTS, RELEASE, releaseOperands } from './lock-scripts.ts';
 import type { Admit, Greeting } from './node.ts';
 import type { NodeClock } from './node-clock.ts';
@@ -124,7 +125,7 @@ export class AdmissionProcedure {
         ];
         const [answer] = await Promise.all([
           runScript(client, INSTALL, operands),
-          loadScripts(client, [...SCRIPTS, ...LOCK_SCRIPTS, ...GUARD_SCRIPTS]),
+          loadScripts(client, [...SCRIPTS, ...LOCK_SCRIPTS, ...GUARD_SCRIPTS, ...LIFE_SCRIPTS]),
         ]);
         return answer;
       });

@@ -110,6 +110,16 @@ export class PayloadCodec {
     return { codec: this.#id, flags: 0, bytes };
   }
 
+  /** The value as another process would get it; itself when it cannot be stored. */
+  passThrough(value: unknown): unknown {
+    try {
+      const { codec, flags, bytes } = this.encode(value);
+      return this.decode(codec, flags, bytes);
+    } catch {
+      return value;
+    }
+  }
+
   #bytesOf(value: unknown): Buffer {
     // Every codec: undefined means "nothing here" everywhere in the cache.
     if (value === undefined) throw new InvalidValueError('undefined stands for no value');

@@ -12,6 +12,7 @@ import type { NodeUnavailableError } from '../errors.ts';
 import type { LatencySummary, NodeCounters } from '../metrics/metrics.ts';
 import { type Fenced, UNKNOWN_EPOCH } from './fence.ts';
 import type { GuardNode } from './guard-node.ts';
+import type { LifeNode } from './life-node.ts';
 import type { LockNode } from './lock-node.ts';
 import type { ServerReport } from './report.ts';
 
@@ -30,6 +31,9 @@ export interface Life {
   readonly staleMs: number;
   /** How long the load took; 0 for a plain set. */
   readonly loadMs: number;
+  /** How long ago the value was stored elsewhere; absent when it is new. */
+  readonly ageMs?: number | undefined;
+  readonly tags?: readonly string[] | undefined;
 }
 
 /** An entry that was found on a node and could be decoded. */
@@ -42,8 +46,23 @@ export interface Stored {
   /** The same, as milliseconds from now; 0 or less when stale. */
   readonly freshForMs: number;
   readonly loadMs: number;
+  /** When it was stored, in the node's clock; a copy says when the value was. */
+  readonly writtenAt: number;
+  /** The node's sequence before the load began: what was changed by tag since then, changed it. */
+  readonly seq: number;
+  readonly tags: readonly string[] | undefined;
   /** Size of the payload as it was stored. */
   readonly bytes: number;
+}
+
+/** How long ago its value was stored, in milliseconds. */
+export function ageOf({
+  freshUntil,
+  freshForMs,
+  writtenAt,
+}: Pick<Stored, 'freshUntil' | 'freshForMs' | 'writtenAt'>): number {
+  // What is left of its freshness was reckoned with the node's clock.
+  return Math.max(0, freshUntil - freshForMs - writtenAt);
 }
 
 /** Takes the answers to batched reads. Exactly one of the two is called for each read, never within the call of `read`. Must not throw. */
@@ -101,9 +120,18 @@ export type CopyAnswer =
       readonly payload: Payload;
       /** What is left of its life here. */
       readonly life: Life;
+      /** As of none. */
+      readonly leaseLeftMs: number;
     }
-  | { readonly kind: 'none' }
+  /** `leaseLeftMs`: for so long somebody else has the right to store one yet; 0 when nobody has. */
+  | { readonly kind: 'none'; readonly leaseLeftMs: number }
   | Fenced;
+
+export interface ScanStep {
+  readonly of: 'values' | 'leases';
+  /** About how many keys of any kind the server looks at. */
+  readonly count: number;
+}
 
 /** What stands at a node under one key, for people. */
 export interface Inspection {
@@ -198,6 +226,8 @@ export interface CacheNode {
   readonly locks: LockNode;
   /** What it keeps for other nodes. */
   readonly guard: GuardNode;
+  /** What changes how long its entries live. */
+  readonly life: LifeNode;
 
   /** Starts connecting; resolves when the first attempt succeeded or failed. Never rejects. */
   open(): Promise<void>;
@@ -247,8 +277,8 @@ export interface CacheNode {
   copy(key: string, fence: string, budget?: Budget): Promise<CopyAnswer>;
 
   inspect(key: string): Promise<Inspection>;
-  /** One step through the keys that have a value here; ends when `cursor` is '0' again. */
-  scan(cursor: string, count: number): Promise<{ cursor: string; keys: string[] }>;
+  /** One step through the keys that have a value, or a lease, here; ends when `cursor` is '0' again. */
+  scan(cursor: string, step: ScanStep): Promise<{ cursor: string; keys: string[] }>;
   /** How many keys the server's database holds, of every namespace: an upper bound for `scan`. */
   size(): Promise<number>;
   /** What the server says of itself, now. */

@@ -15,8 +15,10 @@ import { greetingOf, orphanOf, removeKeys } from './admission.ts';
 import { type BacklogHost, orphansOf, removalsOf } from './backlog.ts';
 import { EpochMemo, type ReadHost } from './batch.ts';
 import type { PayloadCodec } from './codec.ts';
-import { identityOf, writeEntry } from './entry.ts';
+import { Deadlines } from './deadlines.ts';
+import { identityOf, sealEntry } from './entry.ts';
 import type { GuardNode } from './guard-node.ts';
+import type { LifeNode } from './life-node.ts';
 import type {
   Budget,
   CacheNode,
@@ -34,6 +36,7 @@ import type {
   Payload,
   Reader,
   RemoveAnswer,
+  ScanStep,
   WriteAnswer,
 } from './node.ts';
 import { NodeClock } from './node-clock.ts';
@@ -42,6 +45,7 @@ import { Outbox } from './outbox.ts';
 import { PushChannel, type PushWatch } from './push.ts';
 import { runScript } from './question.ts';
 import { RedisGuardNode } from './redis-guard-node.ts';
+import { RedisLifeNode } from './redis-life-node.ts';
 import { RedisLockNode } from './redis-lock-node.ts';
 import { inPieces, type Removals } from './removals.ts';
 import { ReplyReader } from './replies.ts';
@@ -62,9 +66,6 @@ import {
 import { Standing } from './standing.ts';
 import { BREAKER_DEFAULTS, type BreakerTuning, NODE_DEFAULTS, type NodeTuning } from './tuning.ts';
 
-/** What we may be wrong about the clock of a node. */
-const CLOCK_MARGIN_MS = 25;
-
 export interface NodeParts {
   readonly clock: Clock;
   /** Before every key on the node; no braces. */
@@ -82,6 +83,7 @@ export class RedisNode implements CacheNode {
   readonly id: string;
   readonly locks: RedisLockNode;
   readonly guard: GuardNode;
+  readonly life: LifeNode;
   readonly #clock: Clock;
   readonly #keys: NodeKeys;
   readonly #nodeClock: NodeClock;
@@ -92,8 +94,7 @@ export class RedisNode implements CacheNode {
   readonly #outbox: Outbox;
   readonly #replies: ReplyReader;
   readonly #push: PushChannel;
-  /** How long after it was sent a request may act. */
-  readonly #actMs: number;
+  readonly #deadlines: Deadlines;
   #closing: Promise<void> | undefined;
 
   constructor(place: Place, parts: NodeParts) {
@@ -135,16 +136,19 @@ export class RedisNode implements CacheNode {
       standing: this.#standing,
       counters: this.#counters,
     });
-    this.guard = new RedisGuardNode({
-      keys: this.#keys,
-      outbox: this.#outbox,
-      standing: this.#standing,
+    const own = { keys: this.#keys, outbox: this.#outbox };
+    this.guard = new RedisGuardNode({ ...own, standing: this.#standing });
+    this.#deadlines = new Deadlines(this.#nodeClock, tuning.timeoutMs, () =>
+      this.#standing.connection.failures.plain('timeout', 'its clock was set'),
+    );
+    this.life = new RedisLifeNode({
+      ...own,
+      nodeClock: this.#nodeClock,
+      deadlines: this.#deadlines,
     });
-    this.#actMs = tuning.timeoutMs + CLOCK_MARGIN_MS;
     this.#push = new PushChannel(place, { clock, tuning, keys: this.#keys, watch: parts.watch });
     this.locks = new RedisLockNode({
-      keys: this.#keys,
-      outbox: this.#outbox,
+      ...own,
       push: this.#push,
       orphans: this.#orphans,
       runId: () => this.#standing.runId,
@@ -277,8 +281,8 @@ export class RedisNode implements CacheNode {
 
   fill(key: string, entry: Parameters<CacheNode['fill']>[1]): Promise<FillAnswer> {
     const keys = [this.#keys.fence, this.#keys.value(key), this.#keys.lease(key)];
-    const { loads } = this.#keys;
-    const operands = [...keys, entry.fence, entry.token, ...this.#sealed(entry), loads];
+    const sealed = sealEntry(entry, this.#nodeClock.now());
+    const operands = [...keys, entry.fence, entry.token, ...sealed, this.#keys.loads];
     return this.#outbox.script({ script: FILL, operands, budget: entry.budget }, (reply) =>
       this.#replies.fill(reply),
     );
@@ -292,31 +296,13 @@ export class RedisNode implements CacheNode {
     const answer = await this.#outbox.ask(
       (client) => {
         this.#counters.scripts += 1;
-        const rest = [entry.fence, ...this.#sealed(entry), this.#deadline(), this.#keys.loads];
+        const sealed = sealEntry(entry, this.#nodeClock.now());
+        const rest = [entry.fence, ...sealed, this.#deadlines.next(), this.#keys.loads];
         return runScript(client, WRITE, [...keys, ...rest]);
       },
       (reply) => (reply === REPLY.late ? undefined : this.#replies.write(reply)),
     );
-    return answer ?? this.#late();
-  }
-
-  /** Until when a request sent now may act, in the time of the node. */
-  #deadline(): number {
-    return Math.ceil(this.#nodeClock.now() + this.#actMs);
-  }
-
-  /** It answered in time that the request was late, so its clock is another one than we know. */
-  #late(): never {
-    this.#nodeClock.mistrust();
-    throw this.#standing.connection.failures.plain('timeout', 'its clock was set');
-  }
-
-  // The entry as it stands on the node, and how long it is to be kept there.
-  #sealed(entry: { payload: Payload; life: Life; epoch: number }): [Buffer, number] {
-    const { ttlMs, staleMs, loadMs } = entry.life;
-    const freshUntil = Math.round(this.#nodeClock.now() + ttlMs);
-    const bytes = writeEntry(entry.payload, { stamp: entry.epoch, freshUntil, loadMs });
-    return [bytes, Math.max(1, Math.ceil(ttlMs + staleMs))];
+    return answer ?? this.#deadlines.missed();
   }
 
   remove(key: string, fence: string): Promise<RemoveAnswer> {
@@ -339,7 +325,7 @@ export class RedisNode implements CacheNode {
   }
 
   copy(key: string, fence: string, budget?: Budget): Promise<CopyAnswer> {
-    const operands = [this.#keys.fence, this.#keys.value(key), fence];
+    const operands = [this.#keys.fence, this.#keys.value(key), this.#keys.lease(key), fence];
     return this.#outbox.script({ script: COPY, operands, budget }, (reply) =>
       this.#replies.copy(reply),
     );
@@ -352,11 +338,11 @@ export class RedisNode implements CacheNode {
     );
   }
 
-  scan(cursor: string, count: number): Promise<{ cursor: string; keys: string[] }> {
-    const prefix = this.#keys.value('');
+  scan(cursor: string, step: ScanStep): ReturnType<CacheNode['scan']> {
+    const prefix = step.of === 'values' ? this.#keys.value('') : this.#keys.lease('');
     const pattern = `${prefix.replace(/[\\*?[\]]/g, '\\$&')}*`;
     return this.#outbox.ask(
-      (client) => client.scan(cursor, 'MATCH', pattern, 'COUNT', count),
+      (client) => client.scan(cursor, 'MATCH', pattern, 'COUNT', step.count),
       (reply) => {
         const [next, keys] = reply as [string, string[]];
         return { cursor: next, keys: keys.map((key) => key.slice(prefix.length)) };
@@ -388,11 +374,11 @@ export class RedisNode implements CacheNode {
     const { runId } = this.#standing;
     const answer = await this.#outbox.askUnguarded(
       (client) => {
-        const rest = [fence, document, runId, '', this.#deadline()];
+        const rest = [fence, document, runId, '', this.#deadlines.next()];
         return runScript(client, INSTALL, [fenceKey, documentKey, run, ...rest]);
       },
       (reply) => (reply === REPLY.late ? undefined : this.#replies.install(reply)),
     );
-    return answer ?? this.#late();
+    return answer ?? this.#deadlines.missed();
   }
 }

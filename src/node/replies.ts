@@ -1,15 +1,16 @@
 /** What the scripts answered, as the closed lists of the contract. */
 import type { ReadHost } from './batch.ts';
-import { payloadOf, readEntry } from './entry.ts';
-import type {
-  CopyAnswer,
-  Fenced,
-  FillAnswer,
-  Inspection,
-  LeaseAnswer,
-  RemoveAnswer,
-  Stored,
-  WriteAnswer,
+import { isKept, payloadOf, readEntry } from './entry.ts';
+import {
+  ageOf,
+  type CopyAnswer,
+  type Fenced,
+  type FillAnswer,
+  type Inspection,
+  type LeaseAnswer,
+  type RemoveAnswer,
+  type Stored,
+  type WriteAnswer,
 } from './node.ts';
 import { REPLY } from './scripts.ts';
 
@@ -53,13 +54,19 @@ export class ReplyReader {
   }
 
   copy(reply: unknown): CopyAnswer {
-    if (!Array.isArray(reply)) return fenced(reply) ?? { kind: 'none' };
-    const [entry, leftMs] = reply as [Buffer, number];
+    if (!Array.isArray(reply)) return fenced(reply) ?? { kind: 'none', leaseLeftMs: Number(reply) };
+    const [entry, leftMs, leaseLeftMs] = reply as [Buffer, number, number];
     const stored = this.#read(entry);
-    if (stored === undefined) return { kind: 'none' };
+    if (stored === undefined) return { kind: 'none', leaseLeftMs };
     const ttlMs = Math.max(0, stored.freshForMs);
-    const life = { ttlMs, staleMs: Math.max(0, leftMs - ttlMs), loadMs: stored.loadMs };
-    return { kind: 'value', stored, payload: payloadOf(entry), life };
+    const life = {
+      ttlMs,
+      staleMs: isKept(entry) ? Math.max(0, leftMs - ttlMs) : 0,
+      loadMs: stored.loadMs,
+      ageMs: ageOf(stored),
+      tags: stored.tags,
+    };
+    return { kind: 'value', stored, payload: payloadOf(entry), life, leaseLeftMs };
   }
 
   inspection(reply: unknown): Inspection {

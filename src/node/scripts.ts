@@ -38,7 +38,7 @@ end`;
 // on their way meanwhile (a connection that stood still, a partition that heals) must not bring the
 // older value back, nor a change of the ring that nobody makes any more. A fill needs no such bound:
 // its lease has ended. The deadline is in milliseconds since 1970, in the clock of the node.
-const IN_TIME = (deadline: number): string => `
+export const IN_TIME = (deadline: number): string => `
 local time = redis.call('TIME')
 if time[1] * 1000 + time[2] / 1000 > tonumber(ARGV[${deadline}]) then return ${REPLY.late} end`;
 
@@ -64,7 +64,7 @@ end`;
 
 // Tells those who wait for the load under a lease that it is over. A server
 // that does not let us PUBLISH has no receivers: they ask again by themselves.
-const OVER = (channel: number): string => `
+export const OVER = (channel: number): string => `
 local function over(key, held)
   if held and string.sub(held, -1) == '${WAITED_FOR}' then redis.pcall('PUBLISH', ARGV[${channel}], key) end
 end`;
@@ -126,13 +126,14 @@ over(KEYS[3], redis.call('GETDEL', KEYS[3]))
 return removed`,
 );
 
-/** fence value · fence → the value and what is left of its life | 0. */
+/** fence value lease · fence → the value, what is left of its life and of a lease, 0 if there is none | what is left of a lease. */
 export const COPY = script(
-  2,
+  3,
   `${FENCED}
 local value = redis.call('GET', KEYS[2])
-if not value then return 0 end
-return {value, redis.call('PTTL', KEYS[2])}`,
+local leased = math.max(0, redis.call('PTTL', KEYS[3]))
+if not value then return leased end
+return {value, redis.call('PTTL', KEYS[2]), leased}`,
 );
 
 /** lease · token leaseMs → 1 lengthened | 0 not ours. Touches only what the token owns: no fence. */

@@ -6,7 +6,7 @@ import * as v from 'valibot';
 import { type Duration, durationMs, durationRule } from '../duration.ts';
 import { InvalidOptionError } from '../errors.ts';
 import { ENTRY_DEFAULTS, LOAD_DEFAULTS } from '../load/settings.ts';
-import { MEMORY_DEFAULTS } from '../memory/memory.ts';
+import { MEMORY_DEFAULTS } from '../memory/settings.ts';
 import type { ClientOptions } from '../node/address.ts';
 import type { Codec } from '../node/codec.ts';
 import { BREAKER_DEFAULTS, NODE_DEFAULTS } from '../node/tuning.ts';
@@ -107,6 +107,8 @@ const groups = {
       maxBytes: v.optional(integer(1, Number.MAX_SAFE_INTEGER), MEMORY_DEFAULTS.maxBytes),
       ttl: v.optional(duration({ least: 1 }), MEMORY_DEFAULTS.ttl),
       maxStale: v.optional(duration({ least: 1 }), MEMORY_DEFAULTS.maxStale),
+      clone: v.optional(v.boolean('true or false'), MEMORY_DEFAULTS.clone),
+      freeze: v.optional(v.boolean('true or false'), MEMORY_DEFAULTS.freeze),
     },
     'an object or false',
   ),

@@ -20,7 +20,7 @@ import type { Gates } from './gates.ts';
 import { type MoveProgress, moveKeys } from './mover.ts';
 import { Parties } from './parties.ts';
 import { apply, checkChange, membersAfter, type RingChange } from './ring-change.ts';
-import { type Change, changed, takenBack } from './successors.ts';
+import { changed, takenBack } from './successors.ts';
 import type { Topology } from './topology.ts';
 import { halfOf } from './view.ts';
 
@@ -211,12 +211,10 @@ export class TopologyChanger {
     try {
       await parties.invite(this.#gates);
       await parties.see(options.signal);
-      const document = await this.#decide({ change, options, epoch, parties });
-      const { ring: before } = this.#topology.snapshot;
+      const { document, movedShare } = await this.#decide({ change, options, epoch, parties });
       // Before it is used it stands at all that can be reached: its control may lose it.
       await raiseAll(this.#topology, document);
       await this.#topology.takeUp(document);
-      const { movedShare } = planChange(before, apply(before, change));
       return await this.#goOn(document, { startedAt, movedShare, options });
     } catch (error) {
       await parties.dismiss();
@@ -232,13 +230,18 @@ export class TopologyChanger {
   }
 
   /** Has the control accept the change; made anew from whatever else was accepted meanwhile. */
-  async #decide(wanted: Wanted): Promise<TopologyDocument> {
-    const { change, options, parties } = wanted;
-    const { invited } = parties;
+  async #decide(wanted: Wanted): Promise<{ document: TopologyDocument; movedShare: number }> {
+    const { change, options, epoch, parties } = wanted;
+    const { invited, lost, replaced } = parties;
     for (let round = 1; ; round++) {
-      const { document: from, control } = this.#topology;
+      // The ring of the snapshot is that of the document, then. Not so later: a read that the
+      // control turns away takes up what it has just accepted.
+      await this.#topology.settled();
+      const { document: from, control, snapshot } = this.#topology;
       checkFree(change, from);
-      const next = changed(from, this.#changeFrom(from, wanted));
+      const ring = apply(snapshot.ring, change);
+      const members = membersAfter(change, from.members, epoch);
+      const next = changed(from, { members, fingerprint: ring.fingerprint, lost, replaced });
       this.#checkReachable(from, next);
       // From here on it cannot be taken back.
       options.signal?.throwIfAborted();
@@ -246,7 +249,7 @@ export class TopologyChanger {
         const isReplaced = change.remove.includes(from.control.id) || invited.has(from.control.id);
         const isLost = control?.state().state !== 'up';
         await this.#propose(next, isLost && isReplaced ? this.#heir(next, invited) : control);
-        return next;
+        return { document: next, movedShare: planChange(snapshot.ring, ring).movedShare };
       } catch (error) {
         if (error instanceof NodeUnavailableError) this.#unsure = fenceOfDocument(next);
         if (!(error instanceof TopologyBusyError) || round === ROUNDS) throw error;
@@ -268,17 +271,6 @@ export class TopologyChanger {
   #heir(next: TopologyDocument, invited: ReadonlyMap<string, CacheNode>): CacheNode | undefined {
     const { id } = next.control;
     return invited.get(id) ?? this.#topology.snapshot.nodes.get(id);
-  }
-
-  #changeFrom(from: TopologyDocument, { change, epoch, parties }: Wanted): Change {
-    const { ring } = this.#topology.snapshot;
-    const { lost, replaced } = parties;
-    return {
-      members: membersAfter(change, from.members, epoch),
-      fingerprint: apply(ring, change).fingerprint,
-      lost,
-      replaced,
-    };
   }
 
   /** Whoever hears from half of the nodes trusts them: so many must not be left out. */

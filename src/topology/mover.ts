@@ -12,7 +12,7 @@ import { randomUUID } from 'node:crypto';
 import type { Clock } from '../clock.ts';
 import { pause } from '../clock.ts';
 import { NodeUnavailableError } from '../errors.ts';
-import type { CacheNode } from '../node/node.ts';
+import type { CacheNode, ScanStep, Stored } from '../node/node.ts';
 import { planChange } from '../ring/plan.ts';
 import type { Snapshot } from './snapshot.ts';
 
@@ -55,13 +55,19 @@ export interface Copy {
 
 const UNNEEDED: Copy = { outcome: 'unneeded', bytes: 0 };
 
-/** Keys asked for by one SCAN: a step of about 0.2 ms at the server. */
-const SCAN_COUNT = 200;
-/** For a node that was late; together as long as a short outage. */
-const RETRIES = 4;
-const RETRY_PAUSE_MS = 200;
-/** What is tried again. */
-const AGAIN: CopyOutcome[] = ['failed', 'stale'];
+/** Looked at by one SCAN: a step of about 0.2 ms at the server. */
+const VALUES: ScanStep = { of: 'values', count: 200 };
+/** There are few of them: hardly any is found in a step. */
+const LEASES: ScanStep = { of: 'leases', count: 1_000 };
+/** First for what somebody else is copying; then for a node that was late: together as long as a short outage. */
+const RETRY_PAUSES_MS = [25, 200, 400, 600, 800];
+/** What is tried again. What is busy may be our own: a lease granted when we had given up on it. */
+const AGAIN: CopyOutcome[] = ['failed', 'stale', 'busy'];
+/** And at last. */
+const FAILED: CopyOutcome[] = ['failed', 'stale'];
+/** Loads that take longer are waited for no more: the default of `load.timeout`. */
+const LONGEST_LOAD_MS = 30_000;
+const LOOK_MS = 20;
 /** How long a copy may take before its key is given up to whoever wants to load it. */
 const COPY_LEASE_MS = 2_000;
 
@@ -75,8 +81,7 @@ export async function copyKey(key: string, snapshot: Snapshot): Promise<Copy> {
   try {
     const ask = { token, leaseMs: COPY_LEASE_MS, fence: snapshot.fence };
     let answer = await owner.lease(key, ask);
-    if (answer.kind === 'value' && !snapshot.believes(answer.stored, hash)) {
-      // Left over from when it owned the key before: as if nothing were there.
+    if (answer.kind === 'value' && !isOfUse(answer.stored, snapshot, hash)) {
       answer = await owner.lease(key, { ...ask, seen: answer.stored });
     }
     if (answer.kind === 'leased') {
@@ -87,6 +92,11 @@ export async function copyKey(key: string, snapshot: Snapshot): Promise<Copy> {
     if (error instanceof NodeUnavailableError) return { outcome: 'failed', bytes: 0 };
     throw error;
   }
+}
+
+/** What is left over from when it owned the key before is as nothing; for what is stale the source may have better by now. */
+function isOfUse(stored: Stored, snapshot: Snapshot, hash: number): boolean {
+  return stored.freshForMs > 0 && snapshot.believes(stored, hash);
 }
 
 const LEASE_OUTCOMES = {
@@ -152,8 +162,8 @@ class Mover {
   readonly #progress: MoveProgress = { scanned: 0, copied: 0, total: 0 };
   /** To be tried again: a node that was late once is a cold miss for each of them otherwise. */
   #failed: string[] = [];
-  /** Walks that ended early: nobody knows how many keys were left. */
-  #cutShort = 0;
+  /** Nodes that could not be walked through: nobody knows how many keys were left. */
+  readonly #cutShort = new Set<CacheNode>();
 
   constructor(topology: Moving, options: MoveOptions) {
     this.#topology = topology;
@@ -167,18 +177,26 @@ class Mover {
     for (const size of await Promise.allSettled(sources.map((node) => node.size()))) {
       if (size.status === 'fulfilled') this.#progress.total += size.value;
     }
-    for (const node of sources) await this.#walk(node);
-    for (let retry = 1; retry <= RETRIES && this.#failed.length > 0; retry++) {
-      await pause(this.#options.clock, retry * RETRY_PAUSE_MS, this.#options.signal);
+    // Before the values: what is loaded meanwhile is met there, or here.
+    const loading: string[] = [];
+    for (const node of sources) {
+      await this.#walk(node, LEASES, async (keys) => void loading.push(...keys));
+    }
+    for (const node of sources) {
+      await this.#walk(node, VALUES, (keys) => this.#copy(keys, AGAIN));
+    }
+    await this.#copyLoaded(loading);
+    for (const [tried, ms] of RETRY_PAUSES_MS.entries()) {
+      if (this.#failed.length === 0) break;
+      await pause(this.#options.clock, ms, this.#options.signal);
+      const isLast = tried === RETRY_PAUSES_MS.length - 1;
       const again = this.#failed.splice(0);
-      for (let at = 0; at < again.length && !this.#over; at += SCAN_COUNT) {
-        // What is busy now may be our own: a lease granted when we had given up on it.
-        const late: CopyOutcome[] = retry < RETRIES ? [...AGAIN, 'busy'] : AGAIN;
-        await this.#copy(again.slice(at, at + SCAN_COUNT), late);
+      for (let at = 0; at < again.length && !this.#over; at += VALUES.count) {
+        await this.#copy(again.slice(at, at + VALUES.count), isLast ? FAILED : AGAIN);
       }
     }
     const { scanned, copied } = this.#progress;
-    return { scanned, copied, failed: this.#failed.length + this.#cutShort };
+    return { scanned, copied, failed: this.#failed.length + this.#cutShort.size };
   }
 
   /** Aborted, or the change is complete or taken back by another. */
@@ -197,37 +215,73 @@ class Mover {
     return [...losing].filter((id) => !lost.has(id)).flatMap((id) => nodes.get(id) ?? []);
   }
 
-  async #walk(source: CacheNode): Promise<void> {
+  /** Meets all keys that move away from it and are there from now on until the end. */
+  async #walk(
+    source: CacheNode,
+    step: ScanStep,
+    meet: (keys: string[]) => Promise<void>,
+  ): Promise<void> {
     let cursor = '0';
     do {
       if (this.#over) return;
-      const step = await this.#scan(source, cursor);
-      if (step === undefined) {
-        this.#cutShort++;
+      const found = await this.#scan(source, cursor, step);
+      if (found === undefined) {
+        this.#cutShort.add(source);
         return;
       }
-      cursor = step.cursor;
-      this.#progress.scanned += step.keys.length;
+      cursor = found.cursor;
+      if (step.of === 'values') this.#progress.scanned += found.keys.length;
       const { snapshot } = this.#topology;
       const isMoving = (key: string): boolean =>
         snapshot.previousOwner(snapshot.ring.hash(key)) === source;
-      await this.#copy(step.keys.filter(isMoving), AGAIN);
+      await meet(found.keys.filter(isMoving));
     } while (cursor !== '0');
   }
 
   async #scan(
     source: CacheNode,
     cursor: string,
+    step: ScanStep,
   ): Promise<{ cursor: string; keys: string[] } | undefined> {
     const { clock, signal } = this.#options;
-    for (let retry = 1; ; retry++) {
+    for (const ms of [...RETRY_PAUSES_MS, undefined]) {
       try {
-        return await source.scan(cursor, SCAN_COUNT);
+        return await source.scan(cursor, step);
       } catch (error) {
         if (!(error instanceof NodeUnavailableError)) throw error;
-        if (retry > RETRIES || this.#over) return undefined;
-        await pause(clock, retry * RETRY_PAUSE_MS, signal);
+        if (ms === undefined || this.#over) return undefined;
+        await pause(clock, ms, signal);
       }
+    }
+    return undefined;
+  }
+
+  /**
+   * What was being loaded when the ring changed is stored at the source, under the lease from there,
+   * while that is asked still. No other lease is given out there since all nodes were
+   * raised, so this has an end: that of the longest load.
+   */
+  async #copyLoaded(keys: readonly string[]): Promise<void> {
+    const { clock, signal } = this.#options;
+    const until = clock.now() + LONGEST_LOAD_MS;
+    for (let left = keys; left.length > 0 && !this.#over; ) {
+      const stillLoads = await Promise.all(left.map((key) => this.#isLoading(key)));
+      const stored = left.filter((_, i) => !stillLoads[i]);
+      if (stored.length > 0) await this.#copy(stored, AGAIN);
+      left = left.filter((_, i) => stillLoads[i]);
+      if (left.length === 0 || clock.now() >= until) return;
+      await pause(clock, LOOK_MS, signal);
+    }
+  }
+
+  async #isLoading(key: string): Promise<boolean> {
+    const { snapshot } = this.#topology;
+    try {
+      return (await snapshot.previousOwner(snapshot.ring.hash(key))?.inspect(key))?.leased ?? false;
+    } catch (error) {
+      // Whether it is to be copied is found out when that is tried.
+      if (error instanceof NodeUnavailableError) return false;
+      throw error;
     }
   }
 

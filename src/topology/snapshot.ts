@@ -45,7 +45,7 @@ export class Snapshot {
   readonly nodes: ReadonlyMap<string, CacheNode>;
   readonly lockFloor: number;
   readonly #eras: readonly RingEra[];
-  readonly #floors: Readonly<Record<string, number>>;
+  readonly floors: Readonly<Record<string, number>>;
   readonly #highestFloor: number;
   readonly #owners: readonly CacheNode[];
   readonly #sources: readonly CacheNode[];
@@ -64,7 +64,7 @@ export class Snapshot {
     this.leaving = parts.leaving;
     this.lockFloor = parts.lockFloor;
     this.#eras = parts.eras;
-    this.#floors = parts.floors;
+    this.floors = parts.floors;
     this.#highestFloor = Math.max(0, ...Object.values(parts.floors));
     this.#owners = this.ring.ids.map((id) => this.#node(id));
     this.#sources = this.source === undefined ? [] : this.source.ids.map((id) => this.#node(id));
@@ -127,21 +127,23 @@ export class Snapshot {
     const present = this.#eras[0]!;
     if (stored.stamp >= present.since && stored.stamp >= this.#highestFloor) return true;
     const owner = this.ring.ids[this.ring.indexAt(hash)]!;
-    return this.#holds(stored, { hash, node: owner, fromEra: 0 });
+    return stored.stamp >= this.#heldSince({ hash, node: owner, fromEra: 0 });
   }
 
   /** The same for an entry at the previous owner, while a change is under way. */
   believesPrevious(stored: Pick<Stored, 'stamp'>, hash: number): boolean {
-    if (this.source === undefined) return false;
-    const previous = this.source.ids[this.source.indexAt(hash)]!;
-    return this.#holds(stored, { hash, node: previous, fromEra: 1 });
+    return stored.stamp >= this.believedFrom(hash, 'previous');
   }
 
-  #holds(
-    stored: Pick<Stored, 'stamp'>,
-    at: { hash: number; node: string; fromEra: number },
-  ): boolean {
-    if (stored.stamp < (this.#floors[at.node] ?? 0)) return false;
+  /** The oldest stamp that is believed at the owner, or at the one before; Infinity: none is. */
+  believedFrom(hash: number, at: 'owner' | 'previous'): number {
+    const ring = at === 'owner' ? this.ring : this.source;
+    if (ring === undefined) return Number.POSITIVE_INFINITY;
+    const node = ring.ids[ring.indexAt(hash)]!;
+    return this.#heldSince({ hash, node, fromEra: at === 'owner' ? 0 : 1 });
+  }
+
+  #heldSince(at: { hash: number; node: string; fromEra: number }): number {
     let since = Number.POSITIVE_INFINITY;
     for (let i = at.fromEra; i < this.#eras.length; i++) {
       const { ring, since: began, takenBack } = this.#eras[i]!;
@@ -150,7 +152,7 @@ export class Snapshot {
       if (ownerAt(ring, at.hash) !== at.node && ownerAt(before, at.hash) !== at.node) break;
       since = began;
     }
-    return stored.stamp >= since;
+    return Math.max(since, this.floors[at.node] ?? 0);
   }
 
   #node(id: string): CacheNode {

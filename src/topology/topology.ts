@@ -350,8 +350,8 @@ export class Topology {
       // Connected before the snapshot names them, else their keys would miss for as long; but for new
       // ones while the ring changes: the nodes before are asked for what they cannot say yet.
       const before = new Set(document.source?.map(({ id }) => id));
-      const awaits = ({ id }: CacheNode): boolean => document.source === null || before.has(id);
-      await Promise.all([...this.#opening].map(([node, opened]) => awaits(node) && opened));
+      const isAwaited = (id: string): boolean => document.source === null || before.has(id);
+      await Promise.all([...this.#opening].flatMap(([{ id }, it]) => (isAwaited(id) ? it : [])));
     } while (document !== this.#document && !this.#closed);
     if (this.#closed) return;
     const eras = document.history.map(({ since, members, takenBack }): RingEra => {

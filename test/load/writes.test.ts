@@ -35,9 +35,9 @@ function remember(value: unknown): boolean {
 
 const hang = (): Promise<never> => new Promise(() => {});
 
-describe.each(['set', 'delete'] as const)('a %s', (act) => {
+describe.each(['set', 'delete', 'expire'] as const)('a %s', (act) => {
   const write = (): Promise<boolean> =>
-    act === 'set' ? process.set('k', 'new', { memory: false }) : process.delete('k');
+    act === 'set' ? process.set('k', 'new', { memory: false }) : process[act]('k');
 
   test('is in force in this process from the moment of the call on', () => {
     remember('old');

@@ -246,6 +246,22 @@ describe('follow', () => {
     expect(memory.get('unread')).toBeUndefined();
   });
 
+  test('what came from a node whose floor has risen vanishes, and nothing else', () => {
+    const memory = memoryOf();
+    const ownerOf = (key: string): string => key;
+    memory.follow(ownerOf, { a: 3 });
+    put(memory, 'a', 1, { node: 'a' });
+    put(memory, 'b', 2, { node: 'b' });
+    memory.follow(ownerOf, { a: 3 });
+    expect(memory.get('a')).toBe(1);
+    memory.follow(ownerOf, { a: 4 });
+    expect(memory.get('a')).toBeUndefined();
+    expect(memory.get('b')).toBe(2);
+    put(memory, 'a', 3, { node: 'a' });
+    memory.follow(ownerOf, { a: 4 });
+    expect(memory.get('a')).toBe(3);
+  });
+
   test('an answer that was asked of the previous owner is refused', () => {
     const memory = memoryOf();
     memory.follow(() => 'a');

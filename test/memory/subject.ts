@@ -1,6 +1,7 @@
 /** A memory for tests, and what is put into it, with a time that stands still until it is moved. */
 import type { Clock } from '../../src/clock.ts';
-import { Memory, type MemoryTuning, type OwnWrite } from '../../src/memory/memory.ts';
+import { Memory, type OwnWrite } from '../../src/memory/memory.ts';
+import type { MemoryTuning } from '../../src/memory/settings.ts';
 
 export const TUNING: MemoryTuning = {
   maxEntries: 100,
@@ -57,6 +58,7 @@ export interface Given {
   readonly forMs?: number;
   readonly agedMs?: number;
   readonly bytes?: number;
+  readonly notAtNode?: boolean;
 }
 
 export function put(memory: Memory, key: string, value: unknown, given: Given = {}): boolean {
@@ -68,5 +70,6 @@ export function put(memory: Memory, key: string, value: unknown, given: Given = 
     forMs: given.forMs ?? 60_000,
     agedMs: given.agedMs ?? 0,
     bytes: given.bytes ?? 10,
+    notAtNode: given.notAtNode ?? false,
   });
 }

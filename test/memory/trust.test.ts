@@ -1,6 +1,7 @@
 /** What keeps memory from showing for longer than maxStale what others have changed. */
 import { describe, expect, test } from 'vitest';
-import type { Memory, MemoryTuning } from '../../src/memory/memory.ts';
+import type { Memory } from '../../src/memory/memory.ts';
+import type { MemoryTuning } from '../../src/memory/settings.ts';
 import { advance, clock, memoryOf, put } from './subject.ts';
 
 describe('a node that is tracked', () => {
@@ -119,6 +120,16 @@ describe('a node that is tracked', () => {
     advance(1);
     expect(memory.get('key')).toBeUndefined();
     expect(put(memory, 'key', 1, { agedMs: 1_000 })).toBe(false);
+  });
+
+  test('has what it does not have itself kept for maxStale: nobody tells of a delete of it', () => {
+    const memory = tracked();
+    put(memory, 'key', 1, { notAtNode: true, agedMs: 400 });
+    memory.heard('a', clock.ms + 10_000);
+    advance(600);
+    expect(memory.get('key')).toBe(1);
+    advance(1);
+    expect(memory.get('key')).toBeUndefined();
   });
 
   test('drops what is on its way when all of it was flushed', () => {

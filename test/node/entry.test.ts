@@ -12,14 +12,64 @@ import { epochOf, fenceOf } from '../../src/node/fence.ts';
 import { UNKNOWN_EPOCH } from '../../src/node/node.ts';
 
 const codec = new PayloadCodec();
-const header = { stamp: 3, freshUntil: 1_795_231_359_109, loadMs: 12 };
+const header = {
+  stamp: 3,
+  freshUntil: 1_795_231_359_109,
+  loadMs: 12,
+  writtenAt: 1_795_231_299_109,
+  seq: 1_795_231_299_109_007,
+  tags: undefined,
+};
+const TAGS = ['user:1', 'äöü', 'x'.repeat(128)];
 const entry = writeEntry(codec.encode({ a: 1 }), header);
+const tagged = writeEntry(codec.encode({ a: 1 }), { ...header, tags: TAGS });
 
 describe('an entry', () => {
   test('has the bytes that docs/wire-format.md gives', () => {
     expect(entry.toString('hex')).toBe(
-      `01000000${'000000000003'}${header.freshUntil.toString(16).padStart(12, '0')}0000000c${Buffer.from('{"a":1}').toString('hex')}`,
+      [
+        '02000000',
+        '000000000003',
+        header.freshUntil.toString(16).padStart(12, '0'),
+        '0000000c',
+        '431983036f7e023c',
+        header.writtenAt.toString(16).padStart(12, '0'),
+        Buffer.from('{"a":1}').toString('hex'),
+      ].join(''),
     );
+  });
+
+  test('with tags has their names before the payload, and says so in a flag', () => {
+    const name = (tag: string): Buffer =>
+      Buffer.concat([Buffer.of(Buffer.byteLength(tag)), Buffer.from(tag)]);
+    const names = Buffer.concat([Buffer.of(TAGS.length), ...TAGS.map(name)]);
+    const headed = Buffer.from(entry.subarray(0, HEADER_BYTES));
+    headed[2] = 0x80;
+    expect(tagged).toEqual(Buffer.concat([headed, names, Buffer.from('{"a":1}')]));
+  });
+
+  test('is read back with its tags, and its payload without', () => {
+    const stored = readEntry(tagged, codec, 0);
+    expect(stored).toMatchObject({ value: { a: 1 }, tags: TAGS, bytes: 7 });
+    expect(payloadOf(tagged)).toEqual(codec.encode({ a: 1 }));
+  });
+
+  test('with tags is compressed and read back like any other', () => {
+    const compressing = new PayloadCodec('json', { compressFromBytes: 10 });
+    const value = 'long '.repeat(100);
+    const bytes = writeEntry(compressing.encode(value), { ...header, tags: TAGS });
+    expect(readEntry(bytes, codec, 0)).toMatchObject({ value, tags: TAGS });
+  });
+
+  test('with tags, cut short anywhere, is not readable, and never an exception', () => {
+    for (let length = 0; length < tagged.length; length++) {
+      expect(readEntry(tagged.subarray(0, length), codec, 0)).toBeUndefined();
+    }
+  });
+
+  test('of version 1 is not readable', () => {
+    const old = Buffer.from(`01000000${'00'.repeat(16)}7b7d`, 'hex');
+    expect(readEntry(old, codec, 0)).toBeUndefined();
   });
 
   test('is read back, with the freshness left by the clock of the node', () => {
@@ -43,7 +93,7 @@ describe('an entry', () => {
     return copy;
   };
   test.each([
-    ['an unknown version', changed(0, 2)],
+    ['an unknown version', changed(0, 3)],
     ['an unknown codec', changed(1, 9)],
     ['a custom codec that this process has not', changed(1, 2)],
     ['unknown flags', changed(2, 2)],
@@ -65,6 +115,8 @@ describe('an entry', () => {
         readEntry(noise, codec, 0);
         noise.copy(Buffer.from(entry));
         const headed = Buffer.concat([entry.subarray(0, HEADER_BYTES), noise]);
+        readEntry(headed, codec, 0);
+        headed[2] = 0x80;
         readEntry(headed, codec, 0);
       }),
       { numRuns: 300 },

@@ -218,7 +218,7 @@ describe('who may not', () => {
       expect(await subject.readValue('k')).toBe(1);
       expect(await subject.node.copy('k', FENCE)).toMatchObject({ kind: 'value' });
       expect((await subject.node.inspect('k')).stored?.value).toBe(1);
-      expect((await subject.node.scan('0', 1000)).keys).toContain('k');
+      expect((await subject.node.scan('0', { of: 'values', count: 1_000 })).keys).toContain('k');
       expect(await subject.node.remove('k', FENCE)).toMatchObject({ existed: true });
       expect(subject.troubles).toEqual([]);
     }, ['ACL', 'DELUSER', 'app']));
@@ -234,7 +234,7 @@ describe('who may not', () => {
       await eventually(() => subject.up);
       subject.troubles.length = 0;
       for (let i = 0; i < 20; i += 1) {
-        await expect(subject.node.scan('0', 1)).rejects.toMatchObject({
+        await expect(subject.node.scan('0', { of: 'values', count: 1 })).rejects.toMatchObject({
           reason: 'configuration',
         });
       }

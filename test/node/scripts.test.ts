@@ -14,6 +14,7 @@ let subject: Subject;
 let node: RedisNode;
 
 const redis = (...words: string[]): Promise<string> => command(nodes[0]!, ...words);
+const VALUES = { of: 'values', count: 100 } as const;
 const bulk = (text: string): string => `$${text.length}\r\n${text}\r\n`;
 
 beforeEach(async () => {
@@ -229,7 +230,7 @@ describe('the rest', () => {
   });
 
   test('a copy is the payload as it was stored, with what is left of its life', async () => {
-    expect(await node.copy('k', FENCE)).toEqual({ kind: 'none' });
+    expect(await node.copy('k', FENCE)).toEqual({ kind: 'none', leaseLeftMs: 0 });
     await subject.set('k', { a: 1 });
     const copy = await node.copy('k', FENCE);
     expect(copy).toMatchObject({ kind: 'value', payload: payload({ a: 1 }) });
@@ -237,6 +238,23 @@ describe('the rest', () => {
     expect(copy.life.ttlMs + copy.life.staleMs).toBeGreaterThan(89_000);
     expect(copy.life.ttlMs + copy.life.staleMs).toBeLessThanOrEqual(90_000);
     expect(copy.life.loadMs).toBe(7);
+  });
+
+  test('a copy says for how long somebody else has the lease', async () => {
+    await subject.lease('k', 'a', 5_000);
+    const none = await node.copy('k', FENCE);
+    expect(none).toMatchObject({ kind: 'none', leaseLeftMs: expect.any(Number) });
+    await subject.set('l', 1);
+    const [found] = await subject.read('l');
+    const seen = found !== undefined && 'stored' in found ? found.stored : undefined;
+    await node.lease('l', { token: 'a', leaseMs: 5_000, fence: FENCE, seen });
+    const value = await node.copy('l', FENCE);
+    expect(value.kind).toBe('value');
+    for (const copy of [none, value]) {
+      const { leaseLeftMs } = copy as { leaseLeftMs: number };
+      expect(leaseLeftMs).toBeGreaterThan(1_000);
+      expect(leaseLeftMs).toBeLessThanOrEqual(5_000);
+    }
   });
 
   test('a copy of a stale entry has no freshness left, and of a broken one is none', async () => {
@@ -247,7 +265,7 @@ describe('the rest', () => {
       expect(copy).toMatchObject({ kind: 'value', life: { ttlMs: 0 } });
     });
     await redis('SET', 'rc:v:k', 'broken');
-    expect(await node.copy('k', FENCE)).toEqual({ kind: 'none' });
+    expect(await node.copy('k', FENCE)).toEqual({ kind: 'none', leaseLeftMs: 0 });
   });
 
   test('what cannot be read is a miss, and counted', async () => {
@@ -272,13 +290,16 @@ describe('the rest', () => {
     expect(await node.remove('k', FENCE)).toEqual({ kind: 'removed', existed: true });
   });
 
-  test('scan finds the keys that have a value, in this namespace only, glob signs or not', async () => {
+  test('scan finds the keys that have a value, or a lease, in this namespace only, glob signs or not', async () => {
     const odd = await start(nodes[0]!, { namespace: 'r*[c]?\\' });
     await odd.set('mine', 1);
     await subject.set('other', 1);
     await subject.lease('leased only', 't');
-    expect(await odd.node.scan('0', 100)).toEqual({ cursor: '0', keys: ['mine'] });
-    expect(await node.scan('0', 100)).toEqual({ cursor: '0', keys: ['other'] });
+    expect(await odd.node.scan('0', VALUES)).toEqual({ cursor: '0', keys: ['mine'] });
+    expect(await node.scan('0', VALUES)).toEqual({ cursor: '0', keys: ['other'] });
+    const leases = { of: 'leases', count: 100 } as const;
+    expect(await node.scan('0', leases)).toEqual({ cursor: '0', keys: ['leased only'] });
+    expect(await odd.node.scan('0', leases)).toEqual({ cursor: '0', keys: [] });
     expect(await node.size()).toBeGreaterThanOrEqual(4);
   });
 

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { durationMs } from '../../src/duration.ts';
 import { ENTRY_DEFAULTS, LOAD_DEFAULTS } from '../../src/load/settings.ts';
-import { MEMORY_DEFAULTS } from '../../src/memory/memory.ts';
+import { MEMORY_DEFAULTS } from '../../src/memory/settings.ts';
 import { BREAKER_DEFAULTS, NODE_DEFAULTS } from '../../src/node/tuning.ts';
 import { CACHE_DEFAULTS } from '../../src/options/schema.ts';
 import { resolveOptions } from '../../src/options.ts';
@@ -37,7 +37,7 @@ function plain(value: unknown): unknown {
 }
 
 const PROMISED: [string, string, Record<string, unknown>][] = [
-  ['memory/memory.ts', 'MemoryOptions', MEMORY_DEFAULTS],
+  ['memory/settings.ts', 'MemoryOptions', MEMORY_DEFAULTS],
   ['load/settings.ts', 'LoadOptions', LOAD_DEFAULTS],
   ['load/settings.ts', 'EntryOptions', { memory: true }],
   ['node/tuning.ts', 'NodeTuning', { ...NODE_DEFAULTS }],
@@ -144,6 +144,7 @@ test('options of which nothing is said are these defaults', () => {
           "weight": 1,
         },
       ],
+      "sharing": "shared",
     }
   `);
 });

@@ -104,6 +104,8 @@ const BAD: Record<string, unknown[]> = {
   codec: ['xml', '', null, 5, {}, { encode() {} }, { encode: 1, decode: 2 }],
   compress: [true, null, 1024, 'gzip', []],
   'compress.threshold': [undefined],
+  'memory.clone': ['yes', 1, null],
+  'memory.freeze': ['yes', 0, null],
 };
 
 describe.each(Object.entries(BAD))('%s', (path, values) => {
@@ -138,6 +140,18 @@ test.each([[undefined], [null], [5], ['redis://h:1'], [[]]])(
     expect(refusal(options).path).toBe('options');
   },
 );
+
+test('copies and frozen values exclude each other; each alone, or neither, is accepted', () => {
+  const sharing = (memory: object) => resolveOptions({ nodes: NODES, memory }).sharing;
+  expect(refusal({ nodes: NODES, memory: { clone: true, freeze: true } })).toMatchObject({
+    path: 'memory.freeze',
+    message: 'memory.freeze must be false when memory.clone is true, but was given true',
+  });
+  expect(sharing({})).toBe('shared');
+  expect(sharing({ clone: true, freeze: false })).toBe('copied');
+  expect(sharing({ clone: false, freeze: true })).toBe('frozen');
+  expect(resolveOptions({ nodes: NODES, memory: false }).sharing).toBe('shared');
+});
 
 test.each([
   'ttI',

@@ -12,6 +12,7 @@
 import { within } from '../../src/clock.ts';
 import { NodeUnavailableError, type Unavailability } from '../../src/errors.ts';
 import type { GuardNode } from '../../src/node/guard-node.ts';
+import type { LifeNode } from '../../src/node/life-node.ts';
 import type { LockNode } from '../../src/node/lock-node.ts';
 import type {
   Budget,
@@ -26,6 +27,7 @@ import type {
   NodeStats,
   Reader,
   RemoveAnswer,
+  ScanStep,
   WriteAnswer,
 } from '../../src/node/node.ts';
 import { readReport, type ServerReport } from '../../src/node/report.ts';
@@ -59,6 +61,7 @@ export class SimulatedNode implements CacheNode {
   readonly server: SimulatedServer;
   readonly locks: LockNode;
   readonly guard: GuardNode;
+  readonly life: LifeNode;
   fault: Fault = 'none';
   /** Requests that were sent, by what they asked. */
   readonly sent: string[] = [];
@@ -83,6 +86,10 @@ export class SimulatedNode implements CacheNode {
     this.#hop = options.hop ?? (() => Promise.resolve());
     this.#timeoutMs = options.timeoutMs ?? 100;
     this.guard = this.#newGuard();
+    this.life = {
+      expire: (key, fence) => this.#ask(`expire ${key}`, () => server.expire(key, fence)),
+      touch: (key, ask) => this.#ask(`touch ${key}`, () => server.touch(key, ask)),
+    };
     this.locks = simulatedLockNode(server.locks, (what, act) => this.#ask(what, act));
   }
 
@@ -221,8 +228,8 @@ export class SimulatedNode implements CacheNode {
     return this.#ask(`inspect ${key}`, () => this.server.inspect(key));
   }
 
-  scan(cursor: string, count: number): Promise<{ cursor: string; keys: string[] }> {
-    return this.#ask('scan', () => this.server.scan(cursor, count));
+  scan(cursor: string, step: ScanStep): Promise<{ cursor: string; keys: string[] }> {
+    return this.#ask(`scan ${step.of}`, () => this.server.scan(cursor, step));
   }
 
   size(): Promise<number> {

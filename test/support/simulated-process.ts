@@ -10,8 +10,10 @@ import { LoadsElsewhere } from '../../src/load/loads-elsewhere.ts';
 import { Reads } from '../../src/load/reads.ts';
 import { type Loader as LoadFunction, LoadRunner } from '../../src/load/runner.ts';
 import type { EntrySettings, LoadTuning } from '../../src/load/settings.ts';
+import { Touches } from '../../src/load/touches.ts';
 import { Writes, type WritesParts } from '../../src/load/writes.ts';
-import { Memory, type MemoryTuning } from '../../src/memory/memory.ts';
+import { Memory } from '../../src/memory/memory.ts';
+import type { MemoryTuning } from '../../src/memory/settings.ts';
 import { CacheCounters } from '../../src/metrics/metrics.ts';
 import { PayloadCodec } from '../../src/node/codec.ts';
 import { TopologyChanger } from '../../src/topology/change.ts';
@@ -108,6 +110,7 @@ export class SimulatedProcess {
   readonly loader: Loader;
   readonly reads: Reads;
   readonly writes: Writes;
+  readonly touches: Touches;
   readonly nodes: ReadonlyMap<string, SimulatedNode>;
   /** What happened behind the callers' backs. */
   readonly refreshFailures: unknown[] = [];
@@ -155,6 +158,7 @@ export class SimulatedProcess {
       longestMs: this.settings.ttlMs + this.settings.staleMs,
       unconfirmed: (key) => this.unconfirmed.push(key),
     });
+    this.touches = new Touches({ ...shared, lived: (ms) => this.writes.lived(ms) });
   }
 
   /** Not connected yet. */
@@ -177,7 +181,7 @@ export class SimulatedProcess {
         options.swapping?.(snapshot);
         eras.follow();
         made?.changer.follow();
-        memory.follow((key) => snapshot.ring.owner(key));
+        memory.follow((key) => snapshot.ring.owner(key), snapshot.floors);
         swaps.push({ snapshot, adopted });
       },
     });
@@ -233,6 +237,14 @@ export class SimulatedProcess {
 
   delete(key: string): Promise<boolean> {
     return this.writes.delete(key);
+  }
+
+  expire(key: string): Promise<boolean> {
+    return this.writes.expire(key);
+  }
+
+  touch(key: string, options: Partial<EntrySettings> = {}): Promise<boolean> {
+    return this.touches.touch(key, { ...this.settings, ...options });
   }
 
   async close(): Promise<void> {

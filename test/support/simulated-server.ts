@@ -9,6 +9,7 @@ import type { Clock } from '../../src/clock.ts';
 import { PayloadCodec } from '../../src/node/codec.ts';
 import { epochOf } from '../../src/node/fence.ts';
 import type { NoteAnswer, NoteAsk, Notes, NotesAnswer } from '../../src/node/guard-node.ts';
+import type { ExpireAnswer, TouchAnswer, TouchAsk } from '../../src/node/life-node.ts';
 import {
   type CopyAnswer,
   type Fenced,
@@ -19,6 +20,7 @@ import {
   type Life,
   type Payload,
   type RemoveAnswer,
+  type ScanStep,
   type Stored,
   UNKNOWN_EPOCH,
   type WriteAnswer,
@@ -31,6 +33,8 @@ interface Entry {
   readonly freshUntil: number;
   readonly keepUntil: number;
   readonly loadMs: number;
+  readonly writtenAt: number;
+  readonly tags: readonly string[] | undefined;
 }
 
 interface Sealed {
@@ -119,6 +123,11 @@ export class SimulatedServer {
     return keys.sort((a, b) => (a < b ? -1 : 1));
   }
 
+  get leased(): string[] {
+    const keys = [...this.#leases.keys()].filter((key) => this.#lease(key) !== undefined);
+    return keys.sort((a, b) => (a < b ? -1 : 1));
+  }
+
   get size(): number {
     return this.#values.size + this.#leases.size + (this.fence === undefined ? 0 : 2);
   }
@@ -131,13 +140,16 @@ export class SimulatedServer {
   stored(key: string): Stored | undefined {
     const entry = this.#entry(key);
     if (entry === undefined) return undefined;
-    const { payload, stamp, freshUntil, loadMs } = entry;
+    const { payload, stamp, freshUntil, loadMs, writtenAt, tags } = entry;
     return {
       value: codec.decode(payload.codec, payload.flags, payload.bytes),
       stamp,
       freshUntil,
       freshForMs: freshUntil - this.clock.now(),
       loadMs,
+      writtenAt,
+      seq: 0,
+      tags,
       bytes: payload.bytes.length,
     };
   }
@@ -212,6 +224,29 @@ export class SimulatedServer {
     this.#values.delete(key);
   }
 
+  expire(key: string, fence: string): ExpireAnswer {
+    const fenced = this.fencedBy(fence);
+    if (fenced !== undefined) return fenced;
+    this.#leases.delete(key);
+    const entry = this.#entry(key);
+    const now = this.clock.now();
+    if (entry !== undefined && entry.freshUntil > now) {
+      const keepUntil = entry.keepUntil - (entry.freshUntil - now);
+      this.#values.set(key, { ...entry, freshUntil: now, keepUntil });
+    }
+    return { kind: 'expired' };
+  }
+
+  touch(key: string, { life, since, fence }: TouchAsk): TouchAnswer {
+    const fenced = this.fencedBy(fence);
+    if (fenced !== undefined) return fenced;
+    const entry = this.#entry(key);
+    if (entry === undefined || entry.stamp < since) return { kind: 'absent' };
+    const freshUntil = this.clock.now() + life.ttlMs;
+    this.#values.set(key, { ...entry, freshUntil, keepUntil: freshUntil + life.staleMs });
+    return { kind: 'touched' };
+  }
+
   note(node: string, { keys, mark, fence }: NoteAsk): NoteAnswer {
     const fenced = this.fencedBy(fence);
     if (fenced !== undefined) return fenced;
@@ -237,11 +272,13 @@ export class SimulatedServer {
     if (fenced !== undefined) return fenced;
     const entry = this.#entry(key);
     const stored = this.stored(key);
-    if (entry === undefined || stored === undefined) return { kind: 'none' };
+    const { leaseLeftMs } = this.inspect(key);
+    if (entry === undefined || stored === undefined) return { kind: 'none', leaseLeftMs };
     const ttlMs = Math.max(0, stored.freshForMs);
     const staleMs = entry.keepUntil - this.clock.now() - ttlMs;
-    const life = { ttlMs, staleMs, loadMs: entry.loadMs };
-    return { kind: 'value', stored, payload: entry.payload, life };
+    const { loadMs, tags, writtenAt } = entry;
+    const life = { ttlMs, staleMs, loadMs, ageMs: this.clock.now() - writtenAt, tags };
+    return { kind: 'value', stored, payload: entry.payload, life, leaseLeftMs };
   }
 
   inspect(key: string): Inspection {
@@ -255,9 +292,10 @@ export class SimulatedServer {
   }
 
   /** Whoever is there from the first step to the last is met, whatever else comes and goes. */
-  scan(cursor: string, count: number): { cursor: string; keys: string[] } {
+  scan(cursor: string, { of, count }: ScanStep): { cursor: string; keys: string[] } {
     const after = cursor === '0' ? '' : cursor.slice(1);
-    const rest = this.keys.filter((key) => key > after);
+    const all = of === 'values' ? this.keys : this.leased;
+    const rest = all.filter((key) => key > after);
     const keys = rest.slice(0, count);
     return { cursor: keys.length < rest.length ? `@${keys.at(-1)}` : '0', keys };
   }
@@ -290,13 +328,15 @@ export class SimulatedServer {
 
   #store(key: string, { payload, life, epoch }: Sealed): void {
     const now = this.clock.now();
-    const { ttlMs, staleMs, loadMs } = life;
+    const { ttlMs, staleMs, loadMs, ageMs = 0, tags } = life;
     this.#values.set(key, {
       payload,
       stamp: epoch,
       freshUntil: now + ttlMs,
       keepUntil: now + ttlMs + staleMs,
       loadMs,
+      writtenAt: now - ageMs,
+      tags,
     });
   }
 

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { parseDocument } from '../../src/topology/document.ts';
 import { VIEW_MARGIN_MS, VIEW_MS } from '../../src/topology/view.ts';
 import type { SimulatedNode } from '../support/simulated-node.ts';
 import { seat } from '../support/simulated-process.ts';
@@ -38,6 +39,23 @@ describe('a change', () => {
     expect(topology.snapshot.source).toBeUndefined();
     expect(['a', 'b', 'c'].map((id) => fleet.server(id).epoch())).toEqual([3, 3, 3]);
     expect(swaps.map(({ adopted }) => adopted)).toEqual([false, false]);
+  });
+
+  // A read that the control turns away meanwhile asks it, and takes up what it finds.
+  test('that is heard of here before its answer has come goes on', async () => {
+    const fleet = newFleet();
+    let hear = (): Promise<void> => Promise.resolve();
+    const hop = (what: string) => (what === 'a answers install' ? hear() : Promise.resolve());
+    const { topology, changer } = await fleet.start(['a', 'b', 'c'], { hop });
+    hear = async () => {
+      const accepted = parseDocument(fleet.server('a').document);
+      if (accepted !== undefined) await topology.takeUp(accepted);
+    };
+    const share = topology.snapshot.ring.shares()['c'] ?? 0;
+    const change = await changer.change({ add: [], remove: ['c'] });
+    expect(change.movedShare).toBeCloseTo(share, 9);
+    expect(await change.done).toMatchObject({ epoch: 3 });
+    expect(topology.snapshot.source).toBeUndefined();
   });
 
   test('may add and remove several nodes at once', async () => {

@@ -174,6 +174,34 @@ describe('the mover', () => {
     expect(copied).toBeGreaterThan(0);
   });
 
+  // Its reader would find the source asked no more, and load, if the change were complete before.
+  test('waits for what a reader is copying', async () => {
+    const at = await joint(100);
+    const [key = ''] = at.moving;
+    const ask = { token: 'reader', leaseMs: 5_000, fence: at.snapshot.fence };
+    at.fleet.server('c').lease(key, ask);
+    let isDone = false;
+    const moved = move(at).moved.then((result) => {
+      isDone = true;
+      return result;
+    });
+    await at.fleet.clock.advance(20);
+    expect(isDone).toBe(false);
+    at.fleet.server('c').dropLease(key, 'reader');
+    await at.fleet.clock.advance(10);
+    expect(await moved).toMatchObject({ copied: at.moving.length, failed: 0 });
+  });
+
+  test('and not for long: it may be loading it', async () => {
+    const at = await joint(100);
+    const [key = ''] = at.moving;
+    const ask = { token: 'reader', leaseMs: 60_000, fence: at.snapshot.fence };
+    at.fleet.server('c').lease(key, ask);
+    const { moved } = move(at);
+    await at.fleet.clock.advance(2_100);
+    expect(await moved).toMatchObject({ copied: at.moving.length - 1, failed: 0 });
+  });
+
   test('counts every key that the new owner does not take', async () => {
     const at = await joint(100);
     at.fleet.server('c').full = true;
@@ -219,6 +247,19 @@ describe('a copy', () => {
     expect(at.fleet.server('c').keys).not.toContain(key);
     // And its lease is left alone.
     expect(at.fleet.server('c').inspect(key).leased).toBe(true);
+  });
+
+  // A refresh that was under way when the ring changed was stored at the source.
+  test('replaces what is stale at the new owner and fresh at the source', async () => {
+    const at = await joint(100);
+    const [key = ''] = at.moving;
+    const { fence, epoch } = at.snapshot;
+    const encoded = { codec: 0, flags: 0, bytes: Buffer.from('"old"') };
+    const life = { ttlMs: 1, staleMs: 60_000, loadMs: 0 };
+    at.fleet.server('c').write(key, { payload: encoded, life, fence, epoch });
+    await at.fleet.clock.advance(2);
+    expect(await copyKey(key, at.snapshot)).toMatchObject({ outcome: 'copied' });
+    expect(at.fleet.server('c').stored(key)?.value).toEqual({ of: key });
   });
 
   test.each(['set', 'delete'] as const)('that a %s comes upon is not stored', async (act) => {

@@ -10,7 +10,8 @@ const KEYS = Array.from({ length: 40 }, (_, i) => `key:${i}`);
 const { nodes, ringOf } = useAllRings(IDS);
 
 function storedAt(stamp: number): Stored {
-  return { value: 1, stamp, freshUntil: 0, freshForMs: 1, loadMs: 0, bytes: 1 };
+  const written = { writtenAt: 0, seq: 0, tags: undefined };
+  return { value: 1, stamp, freshUntil: 0, freshForMs: 1, loadMs: 0, ...written, bytes: 1 };
 }
 
 /** What happened to a fleet: in each epoch the members, and whether the ones before are still asked. */
