@@ -191,8 +191,9 @@ export class RingCache extends RingChanges implements KeyedCache, AsyncDisposabl
    * not stored.
    *
    * @returns True: no process reads the old value from its node again, and from
-   *   its memory not longer than `memory.maxStale`. False: not confirmed; it is
-   *   tried again in the background, for as long as a ttl.
+   *   its memory not longer than `memory.maxStale`; this process removed it, or
+   *   one that reaches the node has. False: not confirmed; it is tried again in
+   *   the background, for as long as a ttl.
    */
   async delete(key: string): Promise<boolean> {
     this.#checkOpen();

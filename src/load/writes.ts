@@ -129,8 +129,8 @@ export class Writes {
   }
 
   /**
-   * The same for the freshness of a value. What does not confirm it has the
-   * value removed later, as after a delete: nothing else is safe to do late.
+   * The same for the freshness of a value. What does not confirm it has the value
+   * removed by others or later, as after a delete: nothing else is safe to do late.
    */
   expire(key: string): Promise<boolean> {
     this.#parts.counters.expires++;

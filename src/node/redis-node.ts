@@ -121,7 +121,7 @@ export class RedisNode implements CacheNode {
       host: parts.host,
       listener,
       keys: this.#keys,
-      nodeClock: this.#nodeClock,
+      nodeClock,
       removals: this.#removals,
       orphans: this.#orphans,
       tags: this.tags,

@@ -113,9 +113,11 @@ test.each(['a key', `n ${FENCE} [["k","m"]]`])(
 describe('what a node keeps for another one', () => {
   const ask = { mark: 'm1', keepMs: 60_000, fence: FENCE };
   beforeEach(() => redis('FLUSHALL'));
+  // So many notes take a busy machine longer than a node's usual time.
+  const PATIENT = { namespace: 'tenant:ü', tuning: { timeoutMs: 5_000 } };
 
   test('is told of when it is noted, and when it was removed', async () => {
-    const { node } = await start(nodes[0]!, { namespace: 'tenant:ü' });
+    const { node } = await start(nodes[0]!, PATIENT);
     await open();
     const odd = ['k', 'a "b"', 'ü 🙂\r\n', `x ${FENCE} [y`];
     await node.guard.note('an id', { ...ask, keys: odd });
@@ -128,7 +130,7 @@ describe('what a node keeps for another one', () => {
   });
 
   test('is not told to be removed where it was noted again, is not there, or nothing is claimed', async () => {
-    const { node } = await start(nodes[0]!, { namespace: 'tenant:ü' });
+    const { node } = await start(nodes[0]!, PATIENT);
     await open();
     await node.guard.note('n2', { ...ask, keys: ['again', 'once'] });
     await node.guard.note('n2', { ...ask, keys: ['again'], mark: 'm2' });
@@ -143,7 +145,7 @@ describe('what a node keeps for another one', () => {
   });
 
   test('is not told to be removed when it was so much that only that is known', async () => {
-    const { node } = await start(nodes[0]!, { namespace: 'tenant:ü' });
+    const { node } = await start(nodes[0]!, PATIENT);
     await open();
     const many = Array.from({ length: MAX_NOTES }, (_, i) => `k${i}`);
     await node.guard.note('n3', { ...ask, keys: ['first'] });
@@ -157,7 +159,7 @@ describe('what a node keeps for another one', () => {
     await redis('ACL', 'SETUSER', 'mute', 'reset', 'on', '>pw', '~*', '&*', '+@all', '-publish');
     try {
       const url = nodes[0]!.url.replace('//', '//mute:pw@');
-      const { node } = await start({ id: 'n', url }, { namespace: 'tenant:ü' });
+      const { node } = await start({ id: 'n', url }, PATIENT);
       await node.guard.note('n4', { ...ask, keys: ['k'] });
       await node.guard.takeOff('n4', new Map([['k', 'm1']]), FENCE);
       expect(await redis('EXISTS', keys.missed('n4'))).toBe(':0\r\n');
