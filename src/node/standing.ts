@@ -194,8 +194,6 @@ export class Standing {
     this.#problem = '';
     this.#told.clear();
     this.breaker.close();
-    // Ten thousand deleted tags take longer than one read may.
-    this.#parts.tags.refresh();
     this.#report();
   }
 
