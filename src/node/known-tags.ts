@@ -134,18 +134,24 @@ export class KnownTags {
     this.#fetch().catch(() => host.uncertain(node));
   }
 
-  #fetch(): Promise<void> {
-    this.#fetching ??= this.#fetchAll().finally(() => {
+  /** All of the news, of a node that is not in use yet: ten thousand names take longer than one read may. */
+  async learn(fetch: KnownTagsParts['fetch']): Promise<void> {
+    await this.#fetching?.catch(() => {});
+    await this.#fetch(fetch);
+  }
+
+  #fetch(fetch = this.#parts.fetch): Promise<void> {
+    this.#fetching ??= this.#fetchAll(fetch).finally(() => {
       this.#fetching = undefined;
     });
     return this.#fetching;
   }
 
-  async #fetchAll(): Promise<void> {
+  async #fetchAll(fetch: KnownTagsParts['fetch']): Promise<void> {
     const begun = this.#begun;
     let { tags, clears } = this.#table.known;
     for (;;) {
-      const { sequence, told } = await this.#parts.fetch({ tags, clears });
+      const { sequence, told } = await fetch({ tags, clears });
       // What came before was told to a table that is gone.
       if (begun !== this.#begun) return;
       this.#take(told);

@@ -139,15 +139,10 @@ export class RedisNode implements CacheNode {
       lastReadMs: 0,
     };
     this.#replies = new ReplyReader(reads);
-    this.#outbox = new Outbox({
-      clock,
-      tuning,
-      reads,
-      standing: this.#standing,
-      counters: this.#counters,
-    });
+    const [standing, counters] = [this.#standing, this.#counters];
+    this.#outbox = new Outbox({ clock, tuning, reads, standing, counters });
     const own = { keys: this.#keys, outbox: this.#outbox };
-    this.guard = new RedisGuardNode({ ...own, standing: this.#standing });
+    this.guard = new RedisGuardNode({ ...own, standing });
     this.#deadlines = new Deadlines(this.#nodeClock, tuning.timeoutMs, () =>
       this.#standing.connection.failures.plain('timeout', 'its clock was set'),
     );

@@ -139,7 +139,7 @@ export class RedisTagNode implements TagNode {
     }
   }
 
-  /** The same, of a node that is being admitted, with all that is still to be confirmed. */
+  /** The same, of a node that is being admitted, with all that is still to be confirmed; then what others have deleted there. */
   async replay(
     all: readonly Invalidation[],
     ask: (send: (client: Client) => Promise<unknown>) => Promise<unknown>,
@@ -150,6 +150,9 @@ export class RedisTagNode implements TagNode {
     };
     await this.pending.replay((texts) => raise(texts.map(invalidationOf)));
     for (const some of inPieces(all)) await raise(some);
+    await this.known.learn(async (since) => {
+      return newsOf(await ask((client) => this.#askNews(client, since)), this.#memo);
+    });
   }
 
   #raiseAnyway(client: Client, all: readonly Invalidation[]): Promise<unknown> {
@@ -159,6 +162,10 @@ export class RedisTagNode implements TagNode {
   raiseLater(all: readonly Invalidation[], untilMs: number): void {
     this.known.expect(all, { underWay: -1, isLate: true });
     for (const one of all) this.pending.add(textOf(one), untilMs);
+  }
+
+  #askNews(client: Client, { tags, clears }: Sequence): Promise<unknown> {
+    return runScript(client, NEWS, [this.#keys.sequence, tags, clears]);
   }
 
   #fetch({ tags, clears }: Sequence): Promise<News> {
