@@ -29,6 +29,8 @@ export interface Awaited {
 
 /** After a wait for nothing nobody waits for the same node: what nobody reaches shall not be slow, too. */
 const FRUITLESS_MS = 1_000;
+/** Nothing follows from a shorter wait, as at the end of a delete that has waited long to be sent. */
+const LEAST_WAIT_MS = 20;
 
 export class Relay {
   readonly what: Awaited;
@@ -115,13 +117,14 @@ export class Relays {
 
   async wait({ what: { node }, done }: Relay, ms: number): Promise<boolean> {
     const clock = this.#clock;
-    if (clock.now() < (this.#fruitlessUntil.get(node) ?? 0)) return false;
+    if (ms <= 0 || clock.now() < (this.#fruitlessUntil.get(node) ?? 0)) return false;
     const late = (): NodeUnavailableError => new NodeUnavailableError(node, 'timeout');
     try {
       await within(done, ms, { clock, late });
       return true;
     } catch {
-      this.#fruitlessUntil.set(node, clock.now() + FRUITLESS_MS);
+      const until = clock.now() + FRUITLESS_MS;
+      if (ms >= LEAST_WAIT_MS) this.#fruitlessUntil.set(node, until);
       return false;
     }
   }

@@ -210,6 +210,23 @@ describe('others are waited for', () => {
   });
 });
 
+test('a wait that is too short for anybody to act says nothing about the next', async () => {
+  const { cut, fleet, key } = await cutOff();
+  const { relays } = cut.topology.missed;
+  const relay = relays.expect({ node: 'a', key, fence: cut.topology.snapshot.fence });
+  const waited = async (ms: number): Promise<number> => {
+    const begunAt = fleet.clock.now();
+    let lasted = Number.NaN;
+    void relay.within(ms).then(() => {
+      lasted = fleet.clock.now() - begunAt;
+    });
+    await fleet.clock.advance(200);
+    return lasted;
+  };
+  expect([await waited(-5), await waited(10), await waited(100)]).toEqual([0, 10, 100]);
+  expect(await waited(100)).toBe(0);
+});
+
 describe('while the ring changes', () => {
   /** `cut` cannot reach the previous owner of the key. */
   async function joint(): Promise<Cut> {
