@@ -2,6 +2,7 @@
 
 import { behaviour } from './behaviour.ts';
 import type { Bench } from './bench.ts';
+import { coherence } from './coherence.ts';
 import { locks } from './locks.ts';
 import { memoryHit } from './memory-hit.ts';
 import { reads } from './reads.ts';
@@ -16,5 +17,6 @@ export const benches: readonly Bench[] = [
   stampede,
   locks,
   rebalance,
+  coherence,
   behaviour,
 ];

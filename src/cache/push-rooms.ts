@@ -36,6 +36,8 @@ export function joinPush(tuning: MemoryTuning | false, parts: PushRoomsParts): P
     invalidated: (node) => topology().snapshot.nodes.get(node)?.tags.refresh(),
     news: (node) => void topology().newsAt(node),
     loadOver: (_, key) => elsewhere.tell(key),
+    noted: (_, of) => topology().missed.notedFor(of),
+    takenOff: (_, what) => topology().missed.relays.told(what),
   };
   if (tuning === false) return { listener, values: false, beatMs: IDLE_BEAT_MS };
   return { listener, values: true, beatMs: Math.max(1, tuning.maxStaleMs / BEATS_A_TRUST) };

@@ -85,8 +85,7 @@ export async function joinRooms(
     });
   };
   const { ring, control } = options;
-  const parts = { clock, ring, control, seat, swapped };
-  const topology = await Topology.create(options.seats, parts);
+  const topology = await Topology.create(options.seats, { clock, ring, control, seat, swapped });
   const encode = (value: unknown) => codec.encode(value);
   const shared = { clock, topology, memory, counters, encode, elsewhere, tuning: options.load };
   const loading = joinLoading(shared, options, events);
@@ -132,6 +131,7 @@ function listenerOf(
 async function endAll(rooms: Pick<Rooms, 'locks' | 'changer' | 'topology'>): Promise<void> {
   rooms.locks.end();
   await rooms.changer.end();
+  rooms.topology.missed.end();
   await rooms.topology.close();
 }
 

@@ -14,6 +14,7 @@ import { NodeUnavailableError } from '../errors.ts';
 import type { Memory } from '../memory/memory.ts';
 import type { CacheCounters } from '../metrics/metrics.ts';
 import type { CacheNode, Life, Payload } from '../node/node.ts';
+import type { Snapshot } from '../topology/snapshot.ts';
 import type { Topology } from '../topology/topology.ts';
 import { inTime } from './in-time.ts';
 import type { Loader } from './loader.ts';
@@ -44,6 +45,12 @@ type Act =
   | { kind: 'remove' }
   | { kind: 'expire' }
   | { kind: 'write'; payload: Payload; life: Life };
+
+/** A write that came to an end at a node that did not do it; those before it have. */
+interface Failure {
+  readonly failed: CacheNode;
+  readonly snapshot: Snapshot;
+}
 
 /** How often a write takes up a new snapshot before it gives up. */
 const SETTLE_ROUNDS = 3;
@@ -91,7 +98,7 @@ export class Writes {
     if (outcome !== 'done') {
       // Not stored by a second try: a set or delete that was called after this
       // one may have acted between. What it was to replace is removed.
-      await this.#makeUp(key, { failed: outcome.failed, startedAt });
+      await this.#makeUp(key, outcome, startedAt);
       return false;
     }
     const stays = topology.snapshot.owner(hash) === owner;
@@ -112,7 +119,10 @@ export class Writes {
     return this.#longestMs;
   }
 
-  /** Whether every node concerned confirmed it. If not, it goes on in the background, for as long as a ttl. */
+  /**
+   * Whether it is removed: every node concerned confirmed it, or another process
+   * has done it there. If not, it goes on in the background, for as long as a ttl.
+   */
   delete(key: string): Promise<boolean> {
     this.#parts.counters.deletes++;
     return this.#end(key, 'remove');
@@ -133,7 +143,7 @@ export class Writes {
     const outcome = await this.#apply(key, { kind });
     if (outcome === 'done') return true;
     if (outcome === 'refused') return false;
-    return this.#makeUp(key, { failed: outcome.failed, startedAt });
+    return this.#makeUp(key, outcome, startedAt);
   }
 
   /** A node has removed what it could not before: while the ring changes, the other owner comes after it. */
@@ -145,7 +155,7 @@ export class Writes {
     this.#apply(key, { kind: 'remove' }).catch(() => {});
   }
 
-  async #apply(key: string, act: Act): Promise<'done' | 'refused' | { failed: CacheNode }> {
+  async #apply(key: string, act: Act): Promise<'done' | 'refused' | Failure> {
     const { topology } = this.#parts;
     for (let round = 0; ; round++) {
       const { snapshot } = topology;
@@ -170,53 +180,80 @@ export class Writes {
         this.#forget(key, act.kind === 'write');
         if (answer.kind === 'refused') return 'refused';
         if (answer.kind !== 'stale' && answer.kind !== 'unknown') return 'done';
-        if (round >= SETTLE_ROUNDS) return { failed: node };
+        if (round >= SETTLE_ROUNDS) return { failed: node, snapshot };
         const news = answer.kind === 'unknown' ? node.readmit() : topology.refresh(snapshot);
         await inTime(news, node, this.#bound);
       } catch (error) {
         if (!(error instanceof NodeUnavailableError)) throw error;
         this.#forget(key);
-        return { failed: node };
+        return { failed: node, snapshot };
       }
     }
   }
 
   /**
    * What could not be removed is noted for every process, then tried once
-   * more; only then it is left for later. Resolves to whether it is removed.
+   * more; only then it is left for later. Resolves to whether it is removed, by
+   * us or by another process that was told of the note.
    */
-  async #makeUp(key: string, from: { failed: CacheNode; startedAt: number }): Promise<boolean> {
+  async #makeUp(key: string, from: Failure, startedAt: number): Promise<boolean> {
     const { clock, tuning, topology } = this.#parts;
-    const leftMs = from.startedAt + ATTEMPTS * tuning.nodeTimeoutMs - clock.now();
+    const leftMs = (): number => startedAt + ATTEMPTS * tuning.nodeTimeoutMs - clock.now();
+    const { fence } = from.snapshot;
+    const relay = topology.missed.relays.expect({ node: from.failed.id, key, fence });
     let { failed } = from;
-    const again = this.#note(key, failed).then(() => this.#apply(key, { kind: 'remove' }));
-    const late = () => new NodeUnavailableError(failed.id, 'timeout');
+    const again = async (): Promise<'done' | 'refused' | 'relayed' | 'failed'> => {
+      const heard = await this.#note(key, from.failed);
+      const outcome = await this.#apply(key, { kind: 'remove' });
+      if (outcome === 'done' || outcome === 'refused') return outcome;
+      failed = outcome.failed;
+      // Where no server runs, nobody removes anything.
+      if (!heard || from.failed.gone) return 'failed';
+      return (await relay.within(Math.min(leftMs(), tuning.nodeTimeoutMs))) ? 'relayed' : 'failed';
+    };
+    const relayed = relay.done.then(() => 'relayed' as const);
+    const bound = { clock, late: () => new NodeUnavailableError(failed.id, 'timeout') };
     try {
-      const outcome = await within(again, leftMs, { clock, late });
-      if (outcome === 'done') {
-        topology.missed.confirmed(from.failed.id);
+      const outcome = await within(Promise.race([again(), relayed]), leftMs(), bound);
+      if (outcome === 'done') topology.missed.confirmed(from.failed.id);
+      if (outcome === 'done') return true;
+      if (outcome === 'relayed' && (await within(this.#relayed(key, from), leftMs(), bound))) {
         return true;
       }
-      if (outcome !== 'refused') failed = outcome.failed;
     } catch (error) {
       if (!(error instanceof NodeUnavailableError)) throw error;
+    } finally {
+      relay.end();
     }
     this.#removeLater(key, failed);
     return false;
   }
 
+  // As in `#apply`: the present owner after the previous one, and nothing is
+  // done if the ring is another by now. Rejects with NodeUnavailableError.
+  async #relayed(key: string, { failed, snapshot }: Failure): Promise<boolean> {
+    const { topology } = this.#parts;
+    this.#forget(key);
+    const owner = snapshot.owner(snapshot.ring.hash(key));
+    if (owner !== failed) {
+      const { kind } = await owner.remove(key, snapshot.fence);
+      if (kind !== 'removed') return false;
+      topology.missed.confirmed(owner.id);
+    }
+    return topology.snapshot === snapshot;
+  }
+
   // While the ring changes the present owner may have a copy of what the
   // previous one does not remove. It is removed there at once, and again after
-  // the previous one: until then it may be copied once more.
-  async #note(key: string, failed: CacheNode): Promise<void> {
+  // the previous one: until then it may be copied once more. Resolves as `note`.
+  async #note(key: string, failed: CacheNode): Promise<boolean> {
     const { missed, snapshot } = this.#parts.topology;
     const owner = snapshot.owner(snapshot.ring.hash(key));
-    const works: Promise<unknown>[] = [missed.note(failed.id, key, this.#longestMs)];
-    if (owner !== failed) {
-      works.push(missed.note(owner.id, key, this.#longestMs));
-      works.push(owner.remove(key, snapshot.fence).then(() => missed.confirmed(owner.id)));
-    }
-    await Promise.allSettled(works);
+    const noted = missed.note(failed.id, key, this.#longestMs);
+    if (owner === failed) return noted;
+    const removed = owner.remove(key, snapshot.fence).then(() => missed.confirmed(owner.id));
+    await Promise.allSettled([noted, missed.note(owner.id, key, this.#longestMs), removed]);
+    return noted;
   }
 
   #removeLater(key: string, failed: CacheNode): void {

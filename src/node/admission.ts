@@ -32,6 +32,8 @@ const ALL_SCRIPTS = [
 ];
 /** Another process may raise the epoch between greeting and installation. */
 const MAX_ROUNDS = 3;
+/** Longer than a change takes from its announcement until it is in force. */
+const ANNOUNCED_MS = 2_000;
 /** The decision may ask other nodes, each within its budget. */
 const DECISION_MS = 5_000;
 
@@ -195,9 +197,10 @@ export async function greetingOf(
   { nodeClock, clock }: { nodeClock: NodeClock; clock: Clock },
 ): Promise<Greeting> {
   const sentAt = clock.now();
-  const [info, [fence, document, servedRun]] = await Promise.all([
+  const asked = [keys.fence, keys.document, keys.run, keys.announced];
+  const [info, [fence, document, servedRun, announced]] = await Promise.all([
     client.info('server'),
-    client.mget(keys.fence, keys.document, keys.run) as Promise<(string | null | undefined)[]>,
+    client.mget(asked) as Promise<(string | null | undefined)[]>,
     client.time().then((time) => nodeClock.sample(sentAt, time)),
   ]);
   return {
@@ -206,7 +209,13 @@ export async function greetingOf(
     servedRun: servedRun ?? undefined,
     fence: fence ?? undefined,
     document: document ?? undefined,
+    announced: announced ?? undefined,
   };
+}
+
+/** Has all who listen ask for a document that is about to be decided. */
+export function announceAt(client: Client, keys: NodeKeys, document: string): Promise<unknown> {
+  return client.set(keys.announced, document, 'PX', ANNOUNCED_MS);
 }
 
 /** Values and leases, whatever the epoch: a delete is right under each. */

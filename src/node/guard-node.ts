@@ -20,6 +20,14 @@ export const OVERFLOW = '';
  */
 export type Notes = ReadonlyMap<string, string>;
 
+/** Keys that some process has removed from a node: their notes, as it took them off. */
+export interface TakenOff {
+  readonly node: string;
+  /** Of the topology under which they were removed. */
+  readonly fence: string;
+  readonly notes: Notes;
+}
+
 export interface NoteAsk {
   readonly keys: readonly string[];
   /** A new one each time. */
@@ -50,6 +58,11 @@ export interface GuardNode {
    * @param epoch Of the asker.
    */
   notesFor(node: string, epoch: number): Promise<NotesAnswer>;
-  /** Takes off what was read, unless it was noted again since. */
-  takeOff(node: string, notes: Notes): Promise<void>;
+  /**
+   * Takes off what was read, unless it was noted again since.
+   *
+   * @param removedUnder The fence of the topology under which it was removed, for
+   *   certain: all processes are told of it. Undefined: nobody is.
+   */
+  takeOff(node: string, notes: Notes, removedUnder?: string): Promise<void>;
 }

@@ -41,16 +41,24 @@ end
 return redis.call('HSCAN', KEYS[2], ARGV[2], 'COUNT', ${READ_AT_ONCE})`,
 );
 
-/** list · key mark … → how many were taken off. Touches only what bears the mark still: no fence. */
+// Who noted something is told that it has been removed. Not what was noted again
+// since, nor what is not there: a list that was lost, or became too long, says
+// nothing about a key. One message, however many; without the right to PUBLISH
+// there are no receivers, who go on without.
+/** list · channel fence key mark … → how many were taken off. Touches only what bears the mark still: no fence but to be told. */
 export const TAKE_OFF = script(
   1,
-  `local taken = 0
-for i = 1, #ARGV, 2 do
+  `local taken = {}
+for i = 3, #ARGV, 2 do
   if redis.call('HGET', KEYS[1], ARGV[i]) == ARGV[i + 1] then
-    taken = taken + redis.call('HDEL', KEYS[1], ARGV[i])
+    redis.call('HDEL', KEYS[1], ARGV[i])
+    taken[#taken + 1] = {ARGV[i], ARGV[i + 1]}
   end
 end
-return taken`,
+if #taken > 0 and ARGV[2] ~= '' then
+  redis.pcall('PUBLISH', ARGV[1], KEYS[1] .. ' ' .. ARGV[2] .. ' ' .. cjson.encode(taken))
+end
+return #taken`,
 );
 
 export const GUARD_SCRIPTS: readonly Script[] = [NOTE, NOTES, TAKE_OFF];

@@ -3,6 +3,8 @@
 export interface NodeKeys {
   readonly fence: string;
   readonly document: string;
+  /** The document that is about to be proposed. Begins as the fence does, whose listeners are told of it. */
+  readonly announced: string;
   /** The run id of the server under which its data was last admitted. */
   readonly run: string;
   /** Of what was deleted by tag or prefix; names and numbers stand under it with `:t` and `:p`. */
@@ -33,6 +35,7 @@ export function keysOf(namespace: string): NodeKeys {
   return {
     fence: `${namespace}:e`,
     document: `${namespace}:t`,
+    announced: `${namespace}:e:next`,
     run: `${namespace}:r`,
     sequence: `${namespace}:g`,
     value: (key) => valuePrefix + key,

@@ -158,6 +158,8 @@ export interface Greeting {
   readonly fence: string | undefined;
   /** Its copy of the topology document. */
   readonly document: string | undefined;
+  /** The document that is about to be proposed: a hint, no more. */
+  readonly announced?: string | undefined;
 }
 
 /** What was deleted while the node was away, as others have kept it for it. */
@@ -303,6 +305,8 @@ export interface CacheNode {
    * Asked even when this process may ask nothing else.
    */
   install(fence: string, document: string): Promise<{ kind: 'installed' } | Fenced>;
+  /** Has all who listen to it ask for a document that is about to be proposed. */
+  announce(document: string): Promise<void>;
   /** Stops using the node until it has been admitted anew; resolves when that succeeded or failed. */
   readmit(): Promise<void>;
 

@@ -23,7 +23,9 @@ import { type Clock, type Timer, within } from '../clock.ts';
 import type { Place } from './address.ts';
 import { type Client, Connection } from './connection.ts';
 import { judge } from './failure.ts';
+import type { TakenOff } from './guard-node.ts';
 import type { NodeKeys } from './node-keys.ts';
+import { takenOffOf } from './redis-guard-node.ts';
 import type { NodeTuning } from './tuning.ts';
 
 /** What a node tells by itself. Listeners must not throw. */
@@ -44,6 +46,10 @@ export interface PushListener {
   news(node: string): void;
   /** The load of a key, for which some process waits, is over. */
   loadOver(node: string, key: string): void;
+  /** What `node` keeps for another one, which did not confirm a delete, has changed. */
+  noted(node: string, of: string): void;
+  /** Some process has removed what was noted. */
+  takenOff(node: string, what: TakenOff): void;
 }
 
 export interface PushWatch {
@@ -57,7 +63,7 @@ export interface PushWatch {
 /** Where nothing but a hang is watched for. */
 const IDLE_BEAT_MS = 1_000;
 const INVALIDATE = '__redis__:invalidate';
-const LETTER = { value: 0x76, epoch: 0x65, sequence: 0x67 } as const;
+const LETTER = { value: 0x76, epoch: 0x65, sequence: 0x67, missed: 0x6d } as const;
 
 export interface PushParts {
   readonly clock: Clock;
@@ -72,7 +78,7 @@ export class PushChannel {
   readonly #parts: PushParts;
   readonly #listeners = new Map<string, (text: string) => void>();
   readonly #standing = new Set<string>();
-  /** Bytes before what tells the kinds of keys apart, and before the key of a value. */
+  /** Bytes before what tells the kinds of keys apart, and before the key of a value, or the node that missed something. */
   readonly #letterAt: number;
   readonly #keyAt: number;
   #connection: Connection | undefined;
@@ -93,8 +99,11 @@ export class PushChannel {
     this.#keyAt = Buffer.byteLength(parts.keys.value(''));
     if (parts.watch !== undefined) {
       const { listener } = parts.watch;
-      this.#listeners.set(parts.keys.loads, (text) => {
-        listener.loadOver(place.id, text.slice(parts.keys.lease('').length));
+      const { keys } = parts;
+      this.#listeners.set(keys.loads, (text) => {
+        const takenOff = takenOffOf(keys, text);
+        if (takenOff !== undefined) listener.takenOff(place.id, takenOff);
+        else listener.loadOver(place.id, text.slice(keys.lease('').length));
       });
     }
   }
@@ -174,8 +183,8 @@ export class PushChannel {
   async #track(connection: Connection, current: () => boolean): Promise<void> {
     const { watch, keys, clock } = this.#parts;
     if (watch === undefined) return;
-    const values = watch.values ? [keys.value(''), keys.sequence] : [];
-    const prefixes = [...values, keys.fence];
+    const always = [keys.fence, keys.missed('')];
+    const prefixes = watch.values ? [keys.value(''), keys.sequence, ...always] : always;
     try {
       const id = await this.#inTime(connection, (client) => client.client('ID'));
       if (!current()) return;
@@ -290,6 +299,8 @@ export class PushChannel {
       if (letter === LETTER.value) watch.listener.changed(id, name.toString('utf8', this.#keyAt));
       else if (letter === LETTER.epoch) news = true;
       else if (letter === LETTER.sequence) invalidated = true;
+      else if (letter === LETTER.missed)
+        watch.listener.noted(id, name.toString('utf8', this.#keyAt));
     }
     if (invalidated) watch.listener.invalidated(id);
     if (news) watch.listener.news(id);

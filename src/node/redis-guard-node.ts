@@ -1,6 +1,6 @@
 /** The notes that one Redis server keeps for others, in a hash for each: `{ns}:m:<node>`. */
 import { paddedEpoch } from './fence.ts';
-import type { GuardNode, NoteAnswer, NoteAsk, Notes, NotesAnswer } from './guard-node.ts';
+import type { GuardNode, NoteAnswer, NoteAsk, Notes, NotesAnswer, TakenOff } from './guard-node.ts';
 import { NOTE, NOTES, TAKE_OFF } from './guard-scripts.ts';
 import type { NodeKeys } from './node-keys.ts';
 import type { Outbox } from './outbox.ts';
@@ -63,12 +63,29 @@ export class RedisGuardNode implements GuardNode {
     }
   }
 
-  async takeOff(node: string, notes: Notes): Promise<void> {
-    const list = this.#keys.missed(node);
+  async takeOff(node: string, notes: Notes, removedUnder = ''): Promise<void> {
+    const head = [this.#keys.missed(node), this.#keys.loads, removedUnder];
     for (const piece of inPieces([...notes])) {
-      const operands = [list, ...piece.flat()];
+      const operands = [...head, ...piece.flat()];
       await this.#standing.askAnyway((client) => runScript(client, TAKE_OFF, operands));
     }
+  }
+}
+
+// The id of a node may contain spaces, a fence has the form it has.
+const TAKEN_OFF = /^(.*?) (\d{16}:[0-9a-f]{8}) (\[.*)$/s;
+
+/** What TAKE_OFF has published, after the name of its channel; undefined when it was something else. */
+export function takenOffOf(keys: NodeKeys, text: string): TakenOff | undefined {
+  const prefix = keys.missed('');
+  if (!text.startsWith(prefix)) return undefined;
+  const [, node, fence, notes] = TAKEN_OFF.exec(text.slice(prefix.length)) ?? [];
+  if (node === undefined || fence === undefined || notes === undefined) return undefined;
+  try {
+    return { node, fence, notes: new Map(JSON.parse(notes)) };
+  } catch {
+    // Published by hand: nothing was removed.
+    return undefined;
   }
 }
 

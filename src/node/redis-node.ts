@@ -11,10 +11,11 @@ import type { Clock } from '../clock.ts';
 import type { NodeUnavailableError } from '../errors.ts';
 import { NodeCounters } from '../metrics/metrics.ts';
 import type { Place } from './address.ts';
-import { greetingOf, orphanOf, removeKeys } from './admission.ts';
+import { announceAt, greetingOf, orphanOf, removeKeys } from './admission.ts';
 import { type BacklogHost, orphansOf, removalsOf } from './backlog.ts';
 import { EpochMemo, type ReadHost } from './batch.ts';
 import type { PayloadCodec } from './codec.ts';
+import type { Client } from './connection.ts';
 import { Deadlines } from './deadlines.ts';
 import { aroundSequence, identityOf, sealEntry } from './entry.ts';
 import type { GuardNode } from './guard-node.ts';
@@ -50,8 +51,9 @@ import { RedisLifeNode } from './redis-life-node.ts';
 import { RedisLockNode } from './redis-lock-node.ts';
 import { RedisTagNode } from './redis-tag-node.ts';
 import { inPieces, type Removals } from './removals.ts';
-import { patternOf, ReplyReader, scanned } from './replies.ts';
+import { ReplyReader } from './replies.ts';
 import { askReport, readReport, type ServerReport } from './report.ts';
+import { scanOf } from './scan.ts';
 import {
   COPY,
   DROP,
@@ -335,10 +337,8 @@ export class RedisNode implements CacheNode {
   }
 
   async removeAll(keys: readonly string[]): Promise<void> {
-    const removed = inPieces(keys).map((some) => {
-      return this.#outbox.ask((client) => removeKeys(client, this.#keys, some), Boolean);
-    });
-    await Promise.all(removed);
+    const remove = (some: string[]) => (client: Client) => removeKeys(client, this.#keys, some);
+    await Promise.all(inPieces(keys).map((some) => this.#outbox.ask(remove(some), Boolean)));
   }
 
   async copy(key: string, fence: string, budget?: Budget): Promise<CopyAnswer> {
@@ -358,10 +358,8 @@ export class RedisNode implements CacheNode {
 
   scan(cursor: string, step: ScanStep): ReturnType<CacheNode['scan']> {
     const prefix = step.of === 'values' ? this.#keys.value('') : this.#keys.lease('');
-    return this.#outbox.ask(
-      (client) => client.scan(cursor, 'MATCH', patternOf(prefix), 'COUNT', step.count),
-      (reply) => scanned(reply, prefix),
-    );
+    const { ask, read } = scanOf(prefix, cursor, step);
+    return this.#outbox.ask(ask, read);
   }
 
   size(): Promise<number> {
@@ -383,12 +381,16 @@ export class RedisNode implements CacheNode {
     );
   }
 
+  announce(document: string): Promise<void> {
+    const ask = (client: Client) => announceAt(client, this.#keys, document);
+    return this.#outbox.ask(ask, () => undefined);
+  }
+
   async install(fence: string, document: string): ReturnType<CacheNode['install']> {
     const { fence: fenceKey, document: documentKey, run, sequence } = this.#keys;
-    const { runId } = this.#standing;
     const answer = await this.#outbox.askUnguarded(
       (client) => {
-        const rest = [fence, document, runId, '', this.#deadlines.next()];
+        const rest = [fence, document, this.#standing.runId, '', this.#deadlines.next()];
         return runScript(client, INSTALL, [fenceKey, documentKey, run, sequence, ...rest]);
       },
       (reply) => (reply === REPLY.late ? undefined : this.#replies.install(reply)),

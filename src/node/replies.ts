@@ -104,17 +104,6 @@ export class ReplyReader {
   }
 }
 
-/** What SCAN is to match. */
-export function patternOf(prefix: string): string {
-  return `${prefix.replace(/[\\*?[\]]/g, '\\$&')}*`;
-}
-
-/** One step of SCAN, without the prefix. */
-export function scanned(reply: unknown, prefix: string): { cursor: string; keys: string[] } {
-  const [cursor, keys] = reply as [string, string[]];
-  return { cursor, keys: keys.map((key) => key.slice(prefix.length)) };
-}
-
 /** @throws TypeError for what no script of ours answers: the answer is not to this question. */
 export function fenced(reply: unknown): Fenced | undefined {
   if (typeof reply !== 'number') throw new TypeError('a script was answered with something else');

@@ -15,7 +15,12 @@ import type { CacheNode } from '../node/node.ts';
 import { planChange } from '../ring/plan.ts';
 import { propose, raiseAll } from './announce.ts';
 import { Closing } from './closing.ts';
-import { fenceOfDocument, HISTORY_LENGTH, type TopologyDocument } from './document.ts';
+import {
+  encodeDocument,
+  fenceOfDocument,
+  HISTORY_LENGTH,
+  type TopologyDocument,
+} from './document.ts';
 import type { Gates } from './gates.ts';
 import { type MoveProgress, moveKeys } from './mover.ts';
 import { Parties } from './parties.ts';
@@ -68,6 +73,9 @@ export interface TopologyChangeResult {
 const END_MS = 400;
 /** A floor may be raised between the plan and the proposal. */
 const ROUNDS = 3;
+
+/** In which who listens hears of a change before it is decided: a question and an answer, and a ring that is built. */
+const ANNOUNCED_MS = 100;
 
 const noop = (): void => undefined;
 
@@ -211,6 +219,7 @@ export class TopologyChanger {
     try {
       await parties.invite(this.#gates);
       await parties.see(options.signal);
+      await this.#announce({ change, options, epoch, parties });
       const { document, movedShare } = await this.#decide({ change, options, epoch, parties });
       // Before it is used it stands at all that can be reached: its control may lose it.
       await raiseAll(this.#topology, document);
@@ -229,19 +238,43 @@ export class TopologyChanger {
     return { closing, epoch: document.epoch, ...from };
   }
 
+  /**
+   * Tells all who listen what is about to be decided, so that they need not build the ring while
+   * their requests wait for it. A hint: it comes into force when the control accepts it, or never.
+   */
+  async #announce(wanted: Wanted): Promise<void> {
+    const node = [...this.#topology.snapshot.nodes.values()].find(({ announces }) => announces);
+    if (node === undefined) return;
+    const { next } = await this.#successor(wanted);
+    try {
+      await node.announce(encodeDocument(next));
+    } catch (error) {
+      if (!(error instanceof NodeUnavailableError)) throw error;
+      return;
+    }
+    await pause(this.#clock, ANNOUNCED_MS, wanted.options.signal);
+  }
+
+  /** What the change makes of the document that is in force. */
+  async #successor({ change, epoch, parties }: Wanted) {
+    // The ring of the snapshot is that of the document, then. Not so later: a read that the
+    // control turns away takes up what it has just accepted.
+    await this.#topology.settled();
+    const { document: from, control, snapshot } = this.#topology;
+    checkFree(change, from);
+    const { lost, replaced } = parties;
+    const ring = apply(snapshot.ring, change);
+    const members = membersAfter(change, from.members, epoch);
+    const next = changed(from, { members, fingerprint: ring.fingerprint, lost, replaced });
+    return { from, next, control, ring, before: snapshot.ring };
+  }
+
   /** Has the control accept the change; made anew from whatever else was accepted meanwhile. */
   async #decide(wanted: Wanted): Promise<{ document: TopologyDocument; movedShare: number }> {
-    const { change, options, epoch, parties } = wanted;
-    const { invited, lost, replaced } = parties;
+    const { change, options } = wanted;
+    const { invited } = wanted.parties;
     for (let round = 1; ; round++) {
-      // The ring of the snapshot is that of the document, then. Not so later: a read that the
-      // control turns away takes up what it has just accepted.
-      await this.#topology.settled();
-      const { document: from, control, snapshot } = this.#topology;
-      checkFree(change, from);
-      const ring = apply(snapshot.ring, change);
-      const members = membersAfter(change, from.members, epoch);
-      const next = changed(from, { members, fingerprint: ring.fingerprint, lost, replaced });
+      const { from, next, control, ring, before } = await this.#successor(wanted);
       this.#checkReachable(from, next);
       // From here on it cannot be taken back.
       options.signal?.throwIfAborted();
@@ -249,7 +282,7 @@ export class TopologyChanger {
         const isReplaced = change.remove.includes(from.control.id) || invited.has(from.control.id);
         const isLost = control?.state().state !== 'up';
         await this.#propose(next, isLost && isReplaced ? this.#heir(next, invited) : control);
-        return { document: next, movedShare: planChange(snapshot.ring, ring).movedShare };
+        return { document: next, movedShare: planChange(before, ring).movedShare };
       } catch (error) {
         if (error instanceof NodeUnavailableError) this.#unsure = fenceOfDocument(next);
         if (!(error instanceof TopologyBusyError) || round === ROUNDS) throw error;

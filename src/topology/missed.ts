@@ -16,8 +16,7 @@
  * answered before does now. Then nobody knows what the node missed, and what
  * it has is not to be believed: that is the admission's decision.
  */
-import { randomBytes } from 'node:crypto';
-import { type Clock, pause } from '../clock.ts';
+import { type Clock, pause, type Timer } from '../clock.ts';
 import { NodeUnavailableError } from '../errors.ts';
 import { type Notes, OVERFLOW } from '../node/guard-node.ts';
 import type { CacheNode, MissedKeys } from '../node/node.ts';
@@ -25,6 +24,7 @@ import type { Invalidation } from '../node/tag-node.ts';
 import { parseDocument, type TopologyDocument } from './document.ts';
 import { guardiansOf } from './guardians.ts';
 import { noteOf, readNotes } from './missed-notes.ts';
+import { Relays } from './relays.ts';
 import type { Snapshot } from './snapshot.ts';
 
 /** The topology, as far as it matters here. */
@@ -73,8 +73,18 @@ interface Gathered {
 const ROUNDS = 3;
 /** For the other guardians, when one has answered. */
 const OTHERS_MS = 20;
+/**
+ * All processes are told of a note at once, and the first to look does what
+ * is noted: so each looks after a pause of its own. Up to the longer one when
+ * others have been first again and again; short of the time that a delete has.
+ */
+const PAUSE_MS = { least: 10, most: 40 };
+/** Whoever has taken notes off is told of that, too, by each guardian, and finds nothing more. */
+const OWN_ECHOES = 2;
 
 export class MissedDeletes {
+  /** What others remove for this process. */
+  readonly relays: Relays;
   readonly #topology: Around;
   readonly #host: MissedHost;
   readonly #gathered = new Map<string, Gathered>();
@@ -83,15 +93,22 @@ export class MissedDeletes {
   readonly #settling = new Set<string>();
   /** The epoch in which one of a node's guardians last answered. */
   readonly #heardAt = new Map<string, number>();
+  /** Nodes that are looked after soon. */
+  readonly #soon = new Map<string, Timer>();
+  /** How often in a row there was nothing to do. */
+  readonly #idle = new Map<string, number>();
+  #ended = false;
 
   constructor(topology: Around, host: MissedHost) {
+    this.relays = new Relays(host.clock);
     this.#topology = topology;
     this.#host = host;
   }
 
   /**
    * Notes at the guardians of a node that it did not confirm the removal of a
-   * key, a tag or a prefix. Resolves to whether one of them has it; never rejects.
+   * key, a tag or a prefix. Resolves to whether one of them has it that also
+   * tells this process when it has been removed; never rejects.
    *
    * @param keepMs After that the value has expired by itself.
    */
@@ -116,15 +133,17 @@ export class MissedDeletes {
   }
 
   async #send(id: string, { keys, keepMs }: Gathered): Promise<boolean> {
-    let noted = false;
+    let heard = false;
     for (let round = 0; round < ROUNDS; round++) {
       const { snapshot } = this.#topology;
-      const ask = { keys: [...keys], keepMs, mark: newMark(), fence: snapshot.fence };
+      const mark = this.relays.newMark();
+      const ask = { keys: [...keys], keepMs, mark, fence: snapshot.fence };
       const asked = guardiansOf(id, snapshot.ring.ids).map(async (guardian) => {
         const node = snapshot.nodes.get(guardian);
         try {
           const answer = await node?.guard.note(id, ask);
           if (answer?.kind === 'unknown') await node?.readmit();
+          if (answer?.kind === 'noted' && node?.announces) heard = true;
           return answer?.kind;
         } catch (error) {
           if (!(error instanceof NodeUnavailableError)) throw error;
@@ -132,11 +151,10 @@ export class MissedDeletes {
         }
       });
       const answers = await Promise.all(asked);
-      noted ||= answers.includes('noted');
       if (answers.includes('stale')) await this.#topology.refresh(snapshot);
       else if (!answers.includes('unknown')) break;
     }
-    return noted;
+    return heard;
   }
 
   /** To be asked when the connection stands: what is noted later is tried at the node once more. */
@@ -151,7 +169,8 @@ export class MissedDeletes {
       ...missed,
       removed: () => {
         if (lists.every(({ notes }) => notes.size === 0)) return;
-        this.#removedAt(id, missed)
+        // Nobody is told: under which topology that was is not known.
+        this.#removedAt(id, missed, this.#topology.snapshot)
           .then(() => takeOff(id, lists))
           .catch(noop);
       },
@@ -235,23 +254,66 @@ export class MissedDeletes {
     }
   }
 
-  async #settle(id: string): Promise<void> {
-    const node = this.#host.node(id);
-    if (node?.state().state !== 'up') return;
-    const lists = (await this.#ask(id)) ?? [];
-    const missed = missedOf(lists);
-    const { keys, invalidations } = missed;
-    if (keys.length + invalidations.length === 0) return;
-    if (invalidations.length > 0) await node.tags.raiseAnyway(invalidations);
-    if (keys.length > 0) await node.removeAll(keys);
-    await this.#removedAt(id, missed);
-    await takeOff(id, lists);
+  /**
+   * A guardian has told that what it keeps for a node is another. One that
+   * waits for others to do it could not reach the node just now.
+   */
+  notedFor(id: string): void {
+    if (this.#soon.has(id) || this.#ended || this.relays.awaits(id)) return;
+    const idle = this.#idle.get(id) ?? 0;
+    const upToMs = PAUSE_MS.least * 2 ** Math.max(0, idle - OWN_ECHOES);
+    const look = (): void => {
+      this.#soon.delete(id);
+      this.#settle(id).then((found) => this.#idle.set(id, found ? 0 : idle + 1), noop);
+    };
+    const pauseMs = Math.random() * Math.min(upToMs, PAUSE_MS.most);
+    this.#soon.set(id, this.#host.clock.after(pauseMs, look));
+  }
+
+  end(): void {
+    this.#ended = true;
+    for (const timer of this.#soon.values()) timer.cancel();
+    this.#soon.clear();
+  }
+
+  /**
+   * Resolves to whether there was anything to do.
+   *
+   * Taken off only when the node knows no newer topology than this process: it
+   * does as soon as anything was copied from it under that.
+   *
+   *     C: knows the next ring … copies the old value from the node to its new owner
+   *     B: does not … removes at the node alone
+   */
+  async #settle(id: string): Promise<boolean> {
+    for (let round = 0; round < ROUNDS; round++) {
+      const node = this.#host.node(id);
+      if (node?.state().state !== 'up') return false;
+      const { snapshot } = this.#topology;
+      const lists = (await this.#ask(id)) ?? [];
+      const missed = missedOf(lists);
+      const { keys, invalidations } = missed;
+      if (keys.length + invalidations.length === 0) return false;
+      if (invalidations.length > 0) await node.tags.raiseAnyway(invalidations);
+      if (keys.length > 0) await node.removeAll(keys);
+      await this.#removedAt(id, missed, snapshot);
+      const { fence } = await node.greet();
+      if (fence === snapshot.fence) {
+        await takeOff(id, lists, snapshot.fence);
+        return true;
+      }
+      await this.#topology.refresh(snapshot);
+    }
+    return true;
   }
 
   // While the ring changes, a read may have copied the old value from this
   // node to the present owner before it was removed here.
-  async #removedAt(id: string, { keys, invalidations }: MissedHere): Promise<void> {
-    const { snapshot } = this.#topology;
+  async #removedAt(
+    id: string,
+    { keys, invalidations }: MissedHere,
+    snapshot: Snapshot,
+  ): Promise<void> {
     if (snapshot.source === undefined) return;
     const byOwner = new Map<CacheNode, string[]>();
     for (const key of keys) {
@@ -285,10 +347,7 @@ function missedOf(lists: readonly List[]): MissedHere {
   return readNotes(new Set(lists.flatMap(({ notes }) => [...notes.keys()])));
 }
 
-async function takeOff(id: string, lists: readonly List[]): Promise<void> {
-  await Promise.all(lists.map(({ guardian, notes }) => guardian.guard.takeOff(id, notes)));
-}
-
-function newMark(): string {
-  return randomBytes(6).toString('base64url');
+async function takeOff(id: string, lists: readonly List[], removedUnder?: string): Promise<void> {
+  const taken = lists.map(({ guardian, notes }) => guardian.guard.takeOff(id, notes, removedUnder));
+  await Promise.all(taken);
 }

@@ -288,10 +288,10 @@ export class Topology {
   async newsAt(id: string): Promise<void> {
     const node = this.#seats.nodes.findLast((one) => one.id === id);
     const greeting = await node?.greet().catch(() => undefined);
-    const fence = greeting?.fence;
     // One that was emptied is admitted again by whoever asks it next, and waits for that.
-    if (node === undefined || greeting === undefined || fence === undefined) return;
-    if (fence !== this.#proposed && !this.#closed) this.#hear(node, greeting, fence);
+    if (node === undefined || greeting?.fence === undefined || this.#closed) return;
+    this.#fits(parseDocument(greeting.announced)); // its ring is on the shelf then
+    if (greeting.fence !== this.#proposed) this.#hear(node, greeting, greeting.fence);
   }
 
   proposing(next: TopologyDocument): void {
@@ -323,7 +323,7 @@ export class Topology {
 
   /** Takes up a document that is newer and fits; resolves to the newest. */
   #learn(found: TopologyDocument | undefined, adopted = true): TopologyDocument {
-    if (found !== undefined && !this.#closed && this.#fits(found)) {
+    if (!this.#closed && this.#fits(found)) {
       this.#document = found;
       this.#takingUp ??= this.#followDocument(adopted).finally(() => {
         this.#takingUp = undefined;
@@ -332,8 +332,8 @@ export class Topology {
     return this.#document;
   }
 
-  #fits(document: TopologyDocument): boolean {
-    if (document.epoch <= this.#document.epoch) return false;
+  #fits(document: TopologyDocument | undefined): document is TopologyDocument {
+    if (document === undefined || document.epoch <= this.#document.epoch) return false;
     // A node of another fleet does not tell this one what to do. At the start the
     // nodes know better than the configuration which fleet this is.
     if (this.#document.epoch > 1 && document.origin !== this.#document.origin) return false;

@@ -79,6 +79,37 @@ test('memory may show for a while what another process has replaced, but not wha
   expect(stale([...TWO, read({ start: 50, by: 'p2', version: 1 })], options)).toHaveLength(1);
 });
 
+test('only what memory answers may be behind', () => {
+  const options = { maxStaleMs: 100 };
+  const at = (start: number, tier: 'memory' | 'beyond'): HistoryEvent =>
+    read({ start, tier, version: 1 });
+  expect(stale([...TWO, at(50, 'memory')], options)).toEqual([]);
+  expect(stale([...TWO, at(50, 'beyond')], options)).toEqual([
+    "k: p1 read v1 (get, beyond), 39.00 ms after p2's set v2 was acknowledged",
+  ]);
+  const deleted = write({ start: 10, version: 2, how: 'delete' });
+  expect(stale([TWO[0]!, deleted, at(111.5, 'memory')], options)).toHaveLength(1);
+  expect(judge([...TWO, at(5, 'memory'), at(5, 'beyond')]).memoryHits).toBe(1);
+});
+
+test('a read from memory is late, not stale, if memory had read its clock in time', () => {
+  const options = { maxStaleMs: 100 };
+  const at = (asOf: number, given: Partial<Read> = {}): HistoryEvent =>
+    read({ start: 500, tier: 'memory', asOf, ...given });
+  expect(judge([...TWO, at(110)], options)).toMatchObject({ late: 1, violations: [] });
+  expect(judge([...TWO, at(112)], options)).toMatchObject({ late: 0, violations: [{ key: 'k' }] });
+  // What its own process wrote it has to know all the same.
+  expect(stale([...TWO, at(110, { by: 'p2' })], options)).toHaveLength(1);
+});
+
+test('a read from memory joins nothing', () => {
+  const leader = read({ start: 5, end: 20, how: 'load', tier: 'beyond' });
+  const joining = read({ start: 12, end: 20, how: 'load', tier: 'beyond' });
+  expect(judge([...TWO, leader, joining]).joined).toBe(1);
+  expect(stale([...TWO, leader, { ...joining, tier: 'memory' }])).toHaveLength(1);
+  expect(stale([...TWO, { ...leader, tier: 'memory' }, joining])).toHaveLength(1);
+});
+
 // A read through a loader that joins one which began before shows what that one shows.
 test.each<[string, Partial<Read>, Partial<Read>, 'joined' | 'violation']>([
   ['joined one that began before', {}, {}, 'joined'],

@@ -9,7 +9,8 @@
  *
  *     1. A read that begins after a set or delete was acknowledged shows that
  *        version, or a newer one, or nothing. With `maxStaleMs`, what another
- *        process wrote counts only after that time.
+ *        process wrote counts for a read from memory only after that time; of
+ *        a read that does not say where it was answered, memory is assumed.
  *     2. No call is refused.
  *     3. After a change of the ring was acknowledged, every process serves by
  *        it within a while. (Measured; whoever asks knows what else was broken.)
@@ -32,8 +33,15 @@ interface Operation {
 /** `version`: null when nothing was found. `load`: through a loader, so it may join another one. */
 export interface Read extends Operation {
   readonly kind: 'read';
-  readonly how: 'get' | 'load';
+  readonly how: 'peek' | 'get' | 'load';
   readonly version: number | null;
+  /** Where it was answered: in the process, or beyond it. */
+  readonly tier?: 'memory' | 'beyond';
+  /**
+   * When the clock was read by which memory judged it, at the earliest. Before
+   * `start` if the process was stopped in the very turn of its event loop.
+   */
+  readonly asOf?: number;
 }
 
 /**
@@ -80,6 +88,10 @@ export interface Verdict {
   readonly reads: number;
   /** Reads that found something. */
   readonly hits: number;
+  /** Of these: answered from memory, as far as reads say so. */
+  readonly memoryHits: number;
+  /** Reads from memory that are too old by their start, and not by the clock that memory had read. */
+  readonly late: number;
   readonly loads: number;
   /** Loads that were not due. */
   readonly extraLoads: readonly Violation[];
@@ -106,18 +118,21 @@ export function judge(events: Iterable<HistoryEvent>, options: JudgeOptions = {}
   const writes = all.filter((event) => event.kind === 'write');
   const violations: Violation[] = [];
   const extraLoads: Violation[] = [];
-  let joined = 0;
+  let [joined, late] = [0, 0];
   const [readsOf, loadsOf, writesOf] = [byKey(reads), byKey(loads), byKey(writes)];
   for (const [key, ofKey] of readsOf) {
     const found = staleReads(ofKey, writesOf.get(key) ?? [], maxStaleMs);
     violations.push(...found.violations);
     joined += found.joined;
+    late += found.late;
   }
   for (const [key, ofKey] of loadsOf) extraLoads.push(...undue(ofKey, writesOf.get(key) ?? []));
   violations.sort((a, b) => a.at - b.at);
   return {
     reads: reads.length,
     hits: reads.filter(({ version }) => version !== null).length,
+    memoryHits: reads.filter(({ version, tier }) => version !== null && tier === 'memory').length,
+    late,
     loads: loads.length,
     extraLoads,
     writes: writes.length,
@@ -158,8 +173,9 @@ function shown(event: HistoryEvent): string {
   }
   const time = `${event.start.toFixed(2)}-${event.end.toFixed(2)}`.padStart(24);
   const how = 'how' in event ? ` ${event.how}` : '';
+  const tier = event.kind === 'read' && event.tier !== undefined ? ` ${event.tier}` : '';
   const taken = event.kind === 'write' && !event.taken ? ' NOT TAKEN' : '';
-  return `${time} ${by} ${kind}${how} v${event.version}${taken}`;
+  return `${time} ${by} ${kind}${how}${tier} v${event.version}${taken}`;
 }
 
 /** Of all that come up to a point, the one that is largest. */
@@ -200,31 +216,33 @@ function staleReads(
   reads: readonly Read[],
   writes: readonly Write[],
   maxStaleMs: number,
-): { readonly violations: Violation[]; readonly joined: number } {
+): { readonly violations: Violation[]; readonly joined: number; readonly late: number } {
   const byAll = acknowledged(writes);
   const own = new Map(
     [...new Set(writes.map(({ by }) => by))].map((by) => {
       return [by, acknowledged(writes.filter((write) => write.by === by))];
     }),
   );
-  /** What a read of `by` that begins at `at` must at least show. */
-  const due = (by: string, at: number): Write | undefined => {
-    const [theirs, mine] = [byAll.upTo(at - maxStaleMs), own.get(by)?.upTo(at)];
+  /** What a read must at least show, judged as of `at`. */
+  const due = ({ by, tier, start }: Read, at = start): Write | undefined => {
+    const theirs = byAll.upTo(tier === 'beyond' ? start : at - maxStaleMs);
+    const mine = own.get(by)?.upTo(start);
     return (theirs?.version ?? 0) > (mine?.version ?? 0) ? theirs : mine;
   };
+  const isBehind = (read: Read, write: Write | undefined): write is Write =>
+    read.version !== null && write !== undefined && read.version < write.version;
   const violations: Violation[] = [];
-  let joined = 0;
+  let [joined, late] = [0, 0];
   for (const read of reads) {
-    const write = due(read.by, read.start);
-    if (read.version === null || write === undefined || read.version >= write.version) continue;
-    const leader = reads.find(
-      (other) =>
-        isJoinable(read, other) && (due(other.by, other.start)?.version ?? 0) <= other.version!,
-    );
-    if (leader !== undefined) joined++;
+    const write = due(read);
+    if (!isBehind(read, write)) continue;
+    const isLate = read.tier === 'memory' && !isBehind(read, due(read, read.asOf));
+    const leader = reads.find((other) => isJoinable(read, other) && !isBehind(other, due(other)));
+    if (isLate) late++;
+    else if (leader !== undefined) joined++;
     else violations.push(staleRead(read, write));
   }
-  return { violations, joined };
+  return { violations, joined, late };
 }
 
 /** Whether `read` may have joined `other`. */
@@ -233,6 +251,8 @@ function isJoinable(read: Read, other: Read): boolean {
     other !== read &&
     read.how === 'load' &&
     other.how === 'load' &&
+    read.tier !== 'memory' &&
+    other.tier !== 'memory' &&
     other.by === read.by &&
     other.version !== null &&
     other.version === read.version &&
@@ -242,10 +262,11 @@ function isJoinable(read: Read, other: Read): boolean {
 }
 
 function staleRead(read: Read, write: Write): Violation {
-  const { key, by, start, version } = read;
+  const { key, by, start, version, tier } = read;
   const late = (start - write.end).toFixed(2);
+  const how = tier === undefined ? read.how : `${read.how}, ${tier}`;
   const text =
-    `${key}: ${by} read v${version} (${read.how}), ${late} ms after ` +
+    `${key}: ${by} read v${version} (${how}), ${late} ms after ` +
     `${write.by}'s ${write.how} v${write.version} was acknowledged`;
   return { key, by, at: start, text };
 }

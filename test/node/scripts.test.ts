@@ -303,6 +303,13 @@ describe('the rest', () => {
     expect(await node.size()).toBeGreaterThanOrEqual(4);
   });
 
+  test('what is announced is found by whoever asks, for a while', async () => {
+    expect((await node.greet()).announced).toBeUndefined();
+    await node.announce('a document');
+    expect((await node.greet()).announced).toBe('a document');
+    expect(await redis('PTTL', 'rc:e:next')).toMatch(/^:(1\d{3}|2000)\r\n$/);
+  });
+
   test('keys are taken as they are: line ends, NUL, spaces, stars, 1,024 bytes', async () => {
     for (const key of [
       'a\r\nDEL x\r\n',

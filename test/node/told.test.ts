@@ -1,14 +1,17 @@
 /** What a server tells by itself of changes, on a real server. */
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { systemClock } from '../../src/clock.ts';
+import { MAX_NOTES } from '../../src/node/guard-node.ts';
 import { keysOf } from '../../src/node/node-keys.ts';
 import { PushChannel, type PushListener } from '../../src/node/push.ts';
 import { NODE_DEFAULTS } from '../../src/node/tuning.ts';
 import { eventually } from '../support/eventually.ts';
 import { command, useNodes } from '../support/nodes.ts';
 import { FaultProxy } from '../support/proxy.ts';
+import { FENCE, useSubjects } from './subject.ts';
 
 const nodes = useNodes(1);
+const start = useSubjects();
 const keys = keysOf('tenant:ü');
 const redis = (...words: string[]) => command(nodes[0]!, ...words);
 
@@ -33,6 +36,10 @@ const listener: PushListener = {
   invalidated: () => said.push('invalidated'),
   news: () => said.push('news'),
   loadOver: (_, key) => said.push(`over ${key}`),
+  noted: (_, of) => said.push(`noted ${of}`),
+  takenOff: (_, { node, fence, notes }) => {
+    said.push(`taken off ${node} ${fence} ${JSON.stringify([...notes])}`);
+  },
 };
 
 function channelTo(url: string, { values = true, beatMs = 20 } = {}): PushChannel {
@@ -82,16 +89,92 @@ test('without memory nothing is told of values', async () => {
   expect(said).toEqual(['tracked', 'news']);
 });
 
+test('a document that is announced is told as the epoch is', async () => {
+  await open();
+  await redis('SET', keys.announced, 'document');
+  await eventually(() => expect(said).toEqual(['tracked', 'news']));
+});
+
 test('a flush is told, and that the epoch may be gone', async () => {
   await open();
   await redis('FLUSHALL');
   await eventually(() => expect(said).toEqual(['tracked', 'flushed', 'news']));
 });
 
-test('what is published of a load is told with its key', async () => {
-  await open();
-  await redis('PUBLISH', keys.loads, keys.lease('a key'));
-  await eventually(() => expect(said).toEqual(['tracked', 'over a key']));
+test.each(['a key', `n ${FENCE} [["k","m"]]`])(
+  'what is published of a load is told with its key: %j',
+  async (key) => {
+    await open();
+    await redis('PUBLISH', keys.loads, keys.lease(key));
+    await eventually(() => expect(said).toEqual(['tracked', `over ${key}`]));
+  },
+);
+
+describe('what a node keeps for another one', () => {
+  const ask = { mark: 'm1', keepMs: 60_000, fence: FENCE };
+  beforeEach(() => redis('FLUSHALL'));
+
+  test('is told of when it is noted, and when it was removed', async () => {
+    const { node } = await start(nodes[0]!, { namespace: 'tenant:ü' });
+    await open();
+    const odd = ['k', 'a "b"', 'ü 🙂\r\n', `x ${FENCE} [y`];
+    await node.guard.note('an id', { ...ask, keys: odd });
+    await eventually(() => said.at(-1) === 'noted an id');
+    const notes = new Map(odd.map((key) => [key, 'm1']));
+    await node.guard.takeOff('an id', notes, FENCE);
+    const taken = JSON.stringify([...notes]);
+    await eventually(() => said.includes(`taken off an id ${FENCE} ${taken}`));
+    expect(said.filter((one) => one.startsWith('over'))).toEqual([]);
+  });
+
+  test('is not told to be removed where it was noted again, is not there, or nothing is claimed', async () => {
+    const { node } = await start(nodes[0]!, { namespace: 'tenant:ü' });
+    await open();
+    await node.guard.note('n2', { ...ask, keys: ['again', 'once'] });
+    await node.guard.note('n2', { ...ask, keys: ['again'], mark: 'm2' });
+    const read = new Map(['again', 'once', 'never'].map((key) => [key, 'm1']));
+    await node.guard.takeOff('n2', read, FENCE);
+    await node.guard.takeOff('n2', read, FENCE);
+    await node.guard.takeOff('n2', new Map([['again', 'm2']]));
+    await settled();
+    const taken = said.filter((one) => one.startsWith('taken off'));
+    expect(taken).toEqual([`taken off n2 ${FENCE} [["once","m1"]]`]);
+    expect(said.filter((one) => one.startsWith('over'))).toEqual([]);
+  });
+
+  test('is not told to be removed when it was so much that only that is known', async () => {
+    const { node } = await start(nodes[0]!, { namespace: 'tenant:ü' });
+    await open();
+    const many = Array.from({ length: MAX_NOTES }, (_, i) => `k${i}`);
+    await node.guard.note('n3', { ...ask, keys: ['first'] });
+    await node.guard.note('n3', { ...ask, keys: many });
+    await node.guard.takeOff('n3', new Map([['first', 'm1']]), FENCE);
+    await settled();
+    expect(said.filter((one) => one.startsWith('taken off'))).toEqual([]);
+  });
+
+  test('is taken off where nobody may publish, too', async () => {
+    await redis('ACL', 'SETUSER', 'mute', 'reset', 'on', '>pw', '~*', '&*', '+@all', '-publish');
+    try {
+      const url = nodes[0]!.url.replace('//', '//mute:pw@');
+      const { node } = await start({ id: 'n', url }, { namespace: 'tenant:ü' });
+      await node.guard.note('n4', { ...ask, keys: ['k'] });
+      await node.guard.takeOff('n4', new Map([['k', 'm1']]), FENCE);
+      expect(await redis('EXISTS', keys.missed('n4'))).toBe(':0\r\n');
+    } finally {
+      await redis('ACL', 'DELUSER', 'mute');
+    }
+  });
+
+  test.each(['', 'nonsense', `n ${FENCE} [not JSON`, `n ${FENCE} [1]`])(
+    'is nothing when somebody publishes %j',
+    async (text) => {
+      await open();
+      await redis('PUBLISH', keys.loads, keys.missed('') + text);
+      await settled();
+      expect(said.filter((one) => one.startsWith('taken off'))).toEqual([]);
+    },
+  );
 });
 
 describe('up to when all was told', () => {

@@ -38,6 +38,29 @@ test('a fault with a name is for those who call themselves so', async () => {
   expect(await (await connect('p1')).get('k')).toBe('there');
 });
 
+test('a fault may be for what a server tells by itself, or for what it answers', async () => {
+  const told: string[] = [];
+  const listeners = await Promise.all(['p1', 'p2'].map((name) => connect(name)));
+  for (const [i, listener] of listeners.entries()) {
+    await listener.subscribe('news');
+    listener.on('message', (_, text: string) => told.push(`${i + 1} ${text}`));
+  }
+  const asking = await connect('p1');
+  proxy.set({ kind: 'hold' }, { role: 'pushes', name: 'p1' });
+  await command(nodes[0]!, 'PUBLISH', 'news', 'one');
+  await eventually(() => expect(told).toEqual(['2 one']));
+  expect(await asking.ping()).toBe('PONG');
+  proxy.set({ kind: 'blackhole' }, { role: 'requests' });
+  proxy.set({ kind: 'none' }, { role: 'pushes', name: 'p1' });
+  await eventually(() => expect(told).toEqual(['2 one', '1 one']));
+  const lost = asking.ping().catch(() => 'never');
+  await command(nodes[0]!, 'PUBLISH', 'news', 'two');
+  await eventually(() => expect(told.slice(2).sort()).toEqual(['1 two', '2 two']));
+  proxy.reset({ role: 'requests' });
+  expect(await lost).toBe('never');
+  expect(listeners.map(({ status }) => status)).toEqual(['ready', 'ready']);
+});
+
 test('what strays arrives though its client has gone, after what others sent meanwhile', async () => {
   const gone = await connect('p1');
   proxy.stray();

@@ -2,7 +2,8 @@
  * A TCP proxy in front of a node that can do to a connection what networks do:
  * delay, swallow, hold, cut in the middle of an answer, garble, accept and
  * close, refuse; to all who connect, or to one by its name (`connectionName` of
- * the Redis client).
+ * the Redis client), or to those connections alone on which a server tells by
+ * itself what changes, or to all others.
  */
 import { once } from 'node:events';
 import { createConnection, createServer, type Server, type Socket } from 'node:net';
@@ -27,11 +28,22 @@ export type Fault =
   /** New connections are accepted and closed at once. */
   | { readonly kind: 'slam' };
 
+/** `pushes`: what is sent there is what the server tells by itself. `requests`: any other. */
+export type Role = 'requests' | 'pushes';
+
+/** Which connections; what is not said is any. */
+export interface Whom {
+  readonly name?: string;
+  readonly role?: Role;
+}
+
 interface Link {
   readonly client: Socket;
   readonly server: Socket;
   /** What the client calls itself, as soon as it has. */
   name: string | undefined;
+  /** For pushes as soon as the client has asked for any. */
+  role: Role;
   readonly held: Buffer[];
   /** Requests that are underway for as long as that takes; undefined: they pass. */
   straying: Buffer[] | undefined;
@@ -46,7 +58,7 @@ export class FaultProxy implements AsyncDisposable {
   readonly #server: Server;
   readonly #links = new Set<Link>();
   #fault: Fault = { kind: 'none' };
-  /** Of those that have a fault of their own. */
+  /** Of those that have a fault of their own; by name and role. */
   readonly #faults = new Map<string, Fault>();
   #port = 0;
   /** Connections that were made to it. */
@@ -76,11 +88,13 @@ export class FaultProxy implements AsyncDisposable {
     return this.#links.size;
   }
 
-  /** @param name Only for those that call themselves so; `slam` is for all. */
-  set(fault: Fault, name?: string): void {
-    if (name === undefined) this.#fault = fault;
-    else this.#faults.set(name, fault);
-    if (fault.kind === 'none') this.release();
+  /** @param whom Only for these; a string is a name. `slam` is for all. */
+  set(fault: Fault, whom: string | Whom = {}): void {
+    const selector = selectorOf(whom);
+    if (selector === ANY) this.#fault = fault;
+    else if (fault.kind === 'none') this.#faults.delete(selector);
+    else this.#faults.set(selector, fault);
+    for (const link of this.#links) if (this.#faultOf(link).kind !== 'hold') letGo(link);
   }
 
   /**
@@ -102,17 +116,16 @@ export class FaultProxy implements AsyncDisposable {
 
   /** Lets the answers that were held go. */
   release(): void {
-    for (const { client, held } of this.#links) {
-      for (const chunk of held.splice(0)) client.write(chunk);
-    }
+    for (const link of this.#links) letGo(link);
   }
 
-  /** Cuts all connections with RST, or those of one name. */
-  reset(only?: string): void {
-    for (const { client, server, name } of this.#links) {
-      if (only !== undefined && name !== only) continue;
-      client.resetAndDestroy();
-      server.destroy();
+  /** Cuts all connections with RST, or only these; a string is a name. */
+  reset(whom: string | Whom = {}): void {
+    const selector = selectorOf(whom);
+    for (const link of this.#links) {
+      if (!selectorsOf(link).includes(selector)) continue;
+      link.client.resetAndDestroy();
+      link.server.destroy();
     }
   }
 
@@ -153,7 +166,7 @@ export class FaultProxy implements AsyncDisposable {
     }
     const server = createConnection({ port: this.#target, host: '127.0.0.1', noDelay: true });
     const rest = { name: undefined, held: [], straying: undefined, late: [], dueAt: 0 };
-    const link: Link = { client, server, ...rest };
+    const link: Link = { client, server, role: 'requests', ...rest };
     this.#links.add(link);
     const end = (): void => {
       client.destroy();
@@ -171,22 +184,23 @@ export class FaultProxy implements AsyncDisposable {
   }
 
   #ask(link: Link, chunk: Buffer): void {
-    link.name ??= /\r\nsetname\r\n\$\d+\r\n(\S+)\r\n/i.exec(chunk.toString('latin1'))?.[1];
+    const text = chunk.toString('latin1');
+    link.name ??= /\r\nsetname\r\n\$\d+\r\n(\S+)\r\n/i.exec(text)?.[1];
+    if (/\r\n(?:tracking|subscribe)\r\n/i.test(text)) link.role = 'pushes';
     if (this.#faultOf(link).kind === 'blackhole') return;
     if (link.straying === undefined) link.server.write(chunk);
     else link.straying.push(chunk);
   }
 
-  #faultOf({ name = '' }: Link): Fault {
-    const own = this.#faults.get(name);
-    return own === undefined || own.kind === 'none' ? this.#fault : own;
+  #faultOf(link: Link): Fault {
+    const own = selectorsOf(link).find((selector) => this.#faults.has(selector));
+    return (own === undefined ? undefined : this.#faults.get(own)) ?? this.#fault;
   }
 
   /** It has struck once. */
   #over(link: Link): void {
-    const own = this.#faults.get(link.name ?? '');
-    if (own !== undefined && own.kind !== 'none') this.#faults.delete(link.name ?? '');
-    else this.#fault = { kind: 'none' };
+    const own = selectorsOf(link).find((selector) => this.#faults.delete(selector));
+    if (own === undefined) this.#fault = { kind: 'none' };
   }
 
   #answer(link: Link, chunk: Buffer): void {
@@ -221,6 +235,22 @@ export class FaultProxy implements AsyncDisposable {
         return;
     }
   }
+}
+
+const ANY = selectorOf({});
+
+function selectorOf(whom: string | Whom): string {
+  const { name = '', role = '' } = typeof whom === 'string' ? { name: whom } : whom;
+  return `${role} ${name}`;
+}
+
+/** All that mean this connection, the closest first. */
+function selectorsOf({ name = '', role }: Link): string[] {
+  return [selectorOf({ name, role }), selectorOf({ name }), selectorOf({ role }), ANY];
+}
+
+function letGo({ client, held }: Link): void {
+  for (const chunk of held.splice(0)) client.write(chunk);
 }
 
 /** Later, but never before what was sent earlier: TCP keeps the order. */

@@ -82,7 +82,7 @@ export class SimulatedNode implements CacheNode {
   closed = false;
   /** How long the read took whose answer is being told. */
   lastReadMs = 0;
-  readonly announces = false;
+  announces = false;
 
   constructor(server: SimulatedServer, options: SimulatedNodeOptions) {
     this.id = server.id;
@@ -265,6 +265,12 @@ export class SimulatedNode implements CacheNode {
 
   inspect(key: string): Promise<Inspection> {
     return this.#ask(`inspect ${key}`, () => this.server.inspect(key));
+  }
+
+  announce(document: string): Promise<void> {
+    return this.#ask('announce', () => {
+      this.server.announced = document;
+    });
   }
 
   scan(cursor: string, step: ScanStep): Promise<{ cursor: string; keys: string[] }> {

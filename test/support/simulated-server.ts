@@ -73,6 +73,7 @@ export class SimulatedServer {
     readonly tags: ServerTags['state'];
   } = { ...NO_TOPOLOGY, values: new Map(), leases: new Map(), tags: undefined };
 
+  announced: string | undefined;
   readonly locks: SimulatedLocks;
   readonly tags: ServerTags;
 
@@ -316,8 +317,9 @@ export class SimulatedServer {
   }
 
   greeting(): Greeting {
-    const { servedRun, fence, document } = this;
-    return { askedAt: this.clock.now(), runId: this.runId, servedRun, fence, document };
+    const { servedRun, fence, document, announced } = this;
+    const askedAt = this.clock.now();
+    return { askedAt, runId: this.runId, servedRun, fence, document, announced };
   }
 
   get runId(): string {

@@ -1,4 +1,5 @@
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
+import { HashRing } from '../../src/ring/ring.ts';
 import { parseDocument } from '../../src/topology/document.ts';
 import { VIEW_MARGIN_MS, VIEW_MS } from '../../src/topology/view.ts';
 import type { SimulatedNode } from '../support/simulated-node.ts';
@@ -56,6 +57,45 @@ describe('a change', () => {
     expect(change.movedShare).toBeCloseTo(share, 9);
     expect(await change.done).toMatchObject({ epoch: 3 });
     expect(topology.snapshot.source).toBeUndefined();
+  });
+
+  // Building a ring takes longer than all else, and every request would wait for it.
+  test('is announced before it is decided, and whoever listens has built its ring when it comes', async () => {
+    const fleet = newFleet();
+    const [driver, other] = [await fleet.start(['a', 'b']), await fleet.start(['a', 'b'])];
+    for (const node of driver.nodes.values()) node.announces = true;
+    const building = vi.spyOn(HashRing.prototype, 'ofSameKind');
+    onTestFinished(() => building.mockRestore());
+    const changing = driver.changer.change(ADD_C, { warm: false });
+    await fleet.clock.settle();
+    expect(building).toHaveBeenCalledTimes(0);
+    await other.topology.newsAt('a');
+    expect(building).toHaveBeenCalledTimes(1);
+    expect(other.topology.snapshot.epoch).toBe(1);
+    expect(fleet.server('a').epoch()).toBe(1);
+    await fleet.clock.advance(100);
+    await (await changing).done;
+    building.mockClear();
+    await other.topology.refresh(other.topology.snapshot);
+    expect(other.topology.snapshot).toMatchObject({ epoch: 3, ring: { ids: ['a', 'b', 'c'] } });
+    expect(building).toHaveBeenCalledTimes(0);
+  });
+
+  test('that is announced and not made is forgotten', async () => {
+    const fleet = newFleet();
+    const [driver, other] = [await fleet.start(['a', 'b']), await fleet.start(['a', 'b'])];
+    for (const node of driver.nodes.values()) node.announces = true;
+    const control = new AbortController();
+    const changing = driver.changer.change(ADD_C, { signal: control.signal });
+    await fleet.clock.settle();
+    await other.topology.newsAt('a');
+    control.abort();
+    await expect(changing).rejects.toThrow(/abort/i);
+    for (const { topology } of [driver, other]) {
+      expect(topology.snapshot).toMatchObject({ epoch: 1, ring: { ids: ['a', 'b'] } });
+    }
+    await (await other.changer.change({ add: [seat('d')], remove: [] })).done;
+    expect(other.topology.snapshot.ring.ids).toEqual(['a', 'b', 'd']);
   });
 
   test('may add and remove several nodes at once', async () => {

@@ -67,6 +67,10 @@ export class Cast<Account, Worker extends Actor<Account> & Handlers> {
     return this.#parts.get(one)?.label ?? '';
   }
 
+  placeOf(one: App<Worker>): number {
+    return this.#parts.get(one)?.place ?? 0;
+  }
+
   async begin(): Promise<void> {
     const all = Array.from({ length: this.#plan.processes }, (_, place) => this.#hire(place));
     await Promise.all(all.map(async (one) => this.#enter(await one)));
