@@ -331,10 +331,8 @@ export class RedisNode implements CacheNode {
   }
 
   async removeAll(keys: readonly string[]): Promise<void> {
-    const removed = inPieces(keys).map((some) => {
-      return this.#outbox.ask((client) => removeKeys(client, this.#keys, some), Boolean);
-    });
-    await Promise.all(removed);
+    const remove = (some: string[]) => (client: Client) => removeKeys(client, this.#keys, some);
+    await Promise.all(inPieces(keys).map((some) => this.#outbox.ask(remove(some), Boolean)));
   }
 
   async copy(key: string, fence: string, budget?: Budget): Promise<CopyAnswer> {
@@ -384,10 +382,9 @@ export class RedisNode implements CacheNode {
 
   async install(fence: string, document: string): ReturnType<CacheNode['install']> {
     const { fence: fenceKey, document: documentKey, run, sequence } = this.#keys;
-    const { runId } = this.#standing;
     const answer = await this.#outbox.askUnguarded(
       (client) => {
-        const rest = [fence, document, runId, '', this.#deadlines.next()];
+        const rest = [fence, document, this.#standing.runId, '', this.#deadlines.next()];
         return runScript(client, INSTALL, [fenceKey, documentKey, run, sequence, ...rest]);
       },
       (reply) => (reply === REPLY.late ? undefined : this.#replies.install(reply)),

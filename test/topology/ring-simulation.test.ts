@@ -218,13 +218,6 @@ describe('the checker finds stale reads', () => {
     expect(await found(serverOf(ForgetfulServer))).not.toBe('nothing');
   });
 
-  test('when the owners are told of a tag first, then those before them', LIMIT, async () => {
-    const swapped = tagDeletesBy(
-      ({ ring, source }) => (source && { ring: source, source: ring }) ?? {},
-    );
-    expect(await found(swapped)).not.toBe('nothing');
-  });
-
   test('when only the owners are told of a tag', LIMIT, async () => {
     expect(await found(tagDeletesBy(() => ({ source: undefined })))).not.toBe('nothing');
   });
