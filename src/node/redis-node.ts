@@ -331,8 +331,10 @@ export class RedisNode implements CacheNode {
   }
 
   async removeAll(keys: readonly string[]): Promise<void> {
-    const remove = (some: string[]) => (client: Client) => removeKeys(client, this.#keys, some);
-    await Promise.all(inPieces(keys).map((some) => this.#outbox.ask(remove(some), Boolean)));
+    const removed = inPieces(keys).map((some) => {
+      return this.#outbox.ask((client) => removeKeys(client, this.#keys, some), Boolean);
+    });
+    await Promise.all(removed);
   }
 
   async copy(key: string, fence: string, budget?: Budget): Promise<CopyAnswer> {

@@ -224,7 +224,6 @@ export class Topology {
     return [...this.#admittance.refusals];
   }
 
-  /** Has every node admitted anew. */
   async readmitAll(): Promise<void> {
     await Promise.all(this.#seats.nodes.map((node) => node.readmit()));
   }
@@ -287,9 +286,10 @@ export class Topology {
   /** A node has told that its epoch is another one. */
   async newsAt(id: string): Promise<void> {
     const node = this.#seats.nodes.findLast((one) => one.id === id);
-    const greeting = await node?.greet().catch(() => undefined);
+    if (node?.state().state !== 'up') return; // it is greeted when it is admitted
+    const greeting = await node.greet().catch(() => undefined);
     // One that was emptied is admitted again by whoever asks it next, and waits for that.
-    if (node === undefined || greeting?.fence === undefined || this.#closed) return;
+    if (greeting?.fence === undefined || this.#closed) return;
     this.#fits(parseDocument(greeting.announced)); // its ring is on the shelf then
     if (greeting.fence !== this.#proposed) this.#hear(node, greeting, greeting.fence);
   }
