@@ -86,7 +86,9 @@ const OPENERS: Readonly<Record<string, (setting: Setting) => Subject | Promise<S
 async function ours({ capacity, url }: Setting): ReturnType<typeof createCache> {
   const memory = { maxEntries: capacity, maxBytes: 2 ** 30, ttl: HOUR_MS, maxStale: HOUR_MS };
   const node = { timeout: 10_000 }; // it is filled in one go
-  return createCache({ nodes: [url], memory, node, jitter: 0 });
+  // Two rows fill a cache: what one writes is told to all of its namespace.
+  const namespace = `row-${process.pid}`;
+  return createCache({ nodes: [url], namespace, memory, node, jitter: 0 });
 }
 
 async function layeredLoader({ capacity, items }: Setting) {
