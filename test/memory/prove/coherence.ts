@@ -21,7 +21,7 @@ const KEYS = 16;
 export const SEEN_MS = 50;
 /** The machine may be busy; a channel that is broken is so each time. */
 const ROUNDS = 3;
-const LEARN_MS = 5_000;
+const LEARN_MS = 1_500;
 const WATCH_MS = 1_500;
 /** Until all others watch. */
 const LEAD_MS = 10;
