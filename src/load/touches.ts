@@ -15,6 +15,7 @@ import type { CacheNode } from '../node/node.ts';
 import type { Topology } from '../topology/topology.ts';
 import { inTime } from './in-time.ts';
 import { type EntrySettings, type LoadTuning, lifeWithin } from './settings.ts';
+import { lookUp } from './sighting.ts';
 
 export interface TouchesParts {
   readonly clock: Clock;
@@ -59,9 +60,11 @@ export class Touches {
         };
         const owner = node;
         let answer = await touchAt(owner, 'owner');
+        let touched = owner;
         const previous = snapshot.previousOwner(hash);
         if (answer.kind === 'absent' && previous !== undefined) {
           answer = await touchAt(previous, 'previous');
+          touched = previous;
           // It may have been copied in between, with the life that it had.
           if (answer.kind === 'touched') await touchAt(owner, 'owner');
         }
@@ -69,7 +72,10 @@ export class Touches {
         if (answer.kind === 'touched') {
           // What is held here knows of the old life alone.
           memory.forget(key, hash);
-          return true;
+          // What was deleted by a tag or cleared stands there still.
+          // The node's own budget bounds it.
+          const { stored } = await lookUp(touched, key);
+          return stored !== undefined && stored.overtaken !== true;
         }
         if (round >= SETTLE_ROUNDS) return false;
         const news = answer.kind === 'unknown' ? node.readmit() : topology.refresh(snapshot);

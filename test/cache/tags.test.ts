@@ -128,6 +128,16 @@ describe('deleteByTag', () => {
     expect(await cache.get('k')).toBeUndefined();
   });
 
+  test('a value of a deleted tag has no life to be lengthened', async () => {
+    const cache = await caches.open({ nodes });
+    await fill(cache);
+    expect(await cache.touch('k0')).toBe(true);
+    await cache.deleteByTag('t0');
+    expect(await cache.touch('k0')).toBe(false);
+    expect(await cache.touch('k1')).toBe(true);
+    expect(await cache.get('k0')).toBeUndefined();
+  });
+
   test('a stale value of a deleted tag is not served', async () => {
     const cache = await caches.open({ nodes, ttl: 1, staleTtl: '1m' });
     await cache.set('k', 'old', { tags: ['t'] });
