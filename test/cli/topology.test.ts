@@ -93,7 +93,7 @@ describe('add, remove, weight', () => {
   test('progress is a line now and then where there is no terminal', async () => {
     const cache = await open();
     await fill(cache);
-    const words = ['topology', 'remove', 'node-3', '--yes', '--keys-per-second', '150', ...fleet()];
+    const words = ['topology', 'remove', 'node-3', '--yes', '--keys-per-second', '100', ...fleet()];
     const { code, stderr } = await cli(words);
     expect(code).toBe(0);
     const lines = stderr.trimEnd().split('\n');
