@@ -17,8 +17,6 @@ export interface PushRoomsParts {
 
 /** So that what is trusted outlasts two PINGs that are answered late. */
 const BEATS_A_TRUST = 4;
-/** Without memory nobody is in a hurry to know that a node tells nothing. */
-const IDLE_BEAT_MS = 1_000;
 
 export function joinPush(tuning: MemoryTuning | false, parts: PushRoomsParts): PushWatch {
   const { memory, elsewhere, events, topology } = parts;
@@ -39,6 +37,6 @@ export function joinPush(tuning: MemoryTuning | false, parts: PushRoomsParts): P
     noted: (_, of) => topology().missed.notedFor(of),
     takenOff: (_, what) => topology().missed.relays.told(what),
   };
-  if (tuning === false) return { listener, values: false, beatMs: IDLE_BEAT_MS };
+  if (tuning === false) return { listener, values: false };
   return { listener, values: true, beatMs: Math.max(1, tuning.maxStaleMs / BEATS_A_TRUST) };
 }

@@ -3,6 +3,9 @@ import { type Clock, within } from '../clock.ts';
 import { NodeUnavailableError } from '../errors.ts';
 import type { CacheNode } from '../node/node.ts';
 
+/** How often an operation takes up a new snapshot before it goes on without the node, or gives up. */
+export const SETTLE_ROUNDS = 3;
+
 /** Settles as `news` does, or rejects with NodeUnavailableError of `node` when its time is over. */
 export function inTime(
   news: Promise<void>,

@@ -11,6 +11,7 @@ import type { CacheCounters } from '../metrics/metrics.ts';
 import type { Budget, LeaseAnswer, Payload, Stored } from '../node/node.ts';
 import type { Topology } from '../topology/topology.ts';
 import type { Flight } from './flight.ts';
+import { SETTLE_ROUNDS } from './in-time.ts';
 import { LeaseKeeper } from './lease-keeper.ts';
 import type { LoadsElsewhere } from './loads-elsewhere.ts';
 import type { Loaded } from './runner.ts';
@@ -31,8 +32,6 @@ export interface MissParts {
   readonly offerStale: (flight: Flight, stored: Stored) => void;
 }
 
-/** How often an operation takes up a new snapshot before it goes on without the node. */
-const SETTLE_ROUNDS = 3;
 /** First and longest pause before a process asks again for another one's load, where no node tells when it is over. */
 const WAIT_MS = { first: 4, longest: 20 } as const;
 /** Where one does, in case it could not. */

@@ -10,6 +10,7 @@ import type { CacheCounters } from '../metrics/metrics.ts';
 import { ageOf, type Budget, type Reader, type Stored } from '../node/node.ts';
 import type { Snapshot } from '../topology/snapshot.ts';
 import type { Topology } from '../topology/topology.ts';
+import { SETTLE_ROUNDS } from './in-time.ts';
 import type { LoadTuning } from './settings.ts';
 import { lookUp } from './sighting.ts';
 
@@ -20,9 +21,6 @@ export interface ReadsParts {
   readonly memory: Memory;
   readonly counters: CacheCounters;
 }
-
-/** How often a read takes up a new snapshot before it counts as a miss. */
-const SETTLE_ROUNDS = 3;
 
 interface Question {
   readonly key: string;

@@ -11,7 +11,7 @@ import { ageOf, type Life, type Payload, type Stored } from '../node/node.ts';
 import { copyKey } from '../topology/mover.ts';
 import type { Topology } from '../topology/topology.ts';
 import type { Flight } from './flight.ts';
-import { inTime } from './in-time.ts';
+import { inTime, SETTLE_ROUNDS } from './in-time.ts';
 import { leaseCounts } from './lease-keeper.ts';
 import type { LoadTuning } from './settings.ts';
 
@@ -44,9 +44,6 @@ export function whatHolds(stored: Stored): Holdable {
   const { freshForMs, bytes, seq, tags } = stored;
   return { freshForMs, bytes, seq, tags, valueAgeMs: ageOf(stored) };
 }
-
-/** How often a value is sent again under a newer snapshot. */
-const SETTLE_ROUNDS = 3;
 
 export class Storing {
   readonly #parts: StoringParts;

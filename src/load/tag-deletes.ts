@@ -14,7 +14,7 @@ import type { CacheNode } from '../node/node.ts';
 import type { Invalidation } from '../node/tag-node.ts';
 import type { Snapshot } from '../topology/snapshot.ts';
 import type { Topology } from '../topology/topology.ts';
-import { inTime } from './in-time.ts';
+import { inTime, SETTLE_ROUNDS } from './in-time.ts';
 import type { Loader } from './loader.ts';
 import type { LoadTuning } from './settings.ts';
 
@@ -30,8 +30,6 @@ export interface TagDeletesParts {
   readonly unconfirmed: (one: Invalidation, node: string) => void;
 }
 
-/** How often a new snapshot is taken up before it gives up. */
-const SETTLE_ROUNDS = 3;
 /** A node's time that it may take: for the attempt, for the note that it failed, and for one more. */
 const ATTEMPTS = 3;
 

@@ -13,7 +13,7 @@ import type { CacheCounters } from '../metrics/metrics.ts';
 import type { TouchAnswer, TouchAsk } from '../node/life-node.ts';
 import type { CacheNode } from '../node/node.ts';
 import type { Topology } from '../topology/topology.ts';
-import { inTime } from './in-time.ts';
+import { inTime, SETTLE_ROUNDS } from './in-time.ts';
 import { type EntrySettings, type LoadTuning, lifeWithin } from './settings.ts';
 import { lookUp } from './sighting.ts';
 
@@ -26,9 +26,6 @@ export interface TouchesParts {
   /** A life that a value was given. */
   readonly lived: (ms: number) => void;
 }
-
-/** How often a touch takes up a new snapshot before it gives up. */
-const SETTLE_ROUNDS = 3;
 
 export class Touches {
   readonly #parts: TouchesParts;

@@ -16,7 +16,7 @@ import type { CacheCounters } from '../metrics/metrics.ts';
 import type { CacheNode, Life, Payload } from '../node/node.ts';
 import type { Snapshot } from '../topology/snapshot.ts';
 import type { Topology } from '../topology/topology.ts';
-import { inTime } from './in-time.ts';
+import { inTime, SETTLE_ROUNDS } from './in-time.ts';
 import type { Loader } from './loader.ts';
 import { type EntrySettings, type LoadTuning, lifeOf } from './settings.ts';
 
@@ -52,8 +52,6 @@ interface Failure {
   readonly snapshot: Snapshot;
 }
 
-/** How often a write takes up a new snapshot before it gives up. */
-const SETTLE_ROUNDS = 3;
 /** A node's time that a write may take: for the attempt, for the note that it failed, and for one more. */
 const ATTEMPTS = 3;
 
@@ -66,6 +64,11 @@ export class Writes {
     this.#parts = parts;
     this.#bound = { clock: parts.clock, nodeTimeoutMs: parts.tuning.nodeTimeoutMs };
     this.#longestMs = parts.longestMs;
+  }
+
+  /** The longest life of an entry that is known of. */
+  get longestMs(): number {
+    return this.#longestMs;
   }
 
   /** A value was given a life of so many milliseconds: what is noted of a delete is kept for as long. */
@@ -112,11 +115,6 @@ export class Writes {
     // value into memory meanwhile.
     if (!held) this.#forget(key);
     return true;
-  }
-
-  /** The longest life of an entry that is known of. */
-  get longestMs(): number {
-    return this.#longestMs;
   }
 
   /**
@@ -215,8 +213,10 @@ export class Writes {
     const bound = { clock, late: () => new NodeUnavailableError(failed.id, 'timeout') };
     try {
       const outcome = await within(Promise.race([again(), relayed]), leftMs(), bound);
-      if (outcome === 'done') topology.missed.confirmed(from.failed.id);
-      if (outcome === 'done') return true;
+      if (outcome === 'done') {
+        topology.missed.confirmed(from.failed.id);
+        return true;
+      }
       if (outcome === 'relayed' && (await within(this.#relayed(key, from), leftMs(), bound))) {
         return true;
       }

@@ -244,7 +244,7 @@ export interface CacheNode {
   open(): Promise<void>;
 
   /** Resolves when the first attempt to be told by it what others change succeeded or failed. Never rejects. */
-  listening(): Promise<void>;
+  openPush(): Promise<void>;
 
   /** How long the batch of reads took whose answers are being told: for a reader, within `found`. */
   readonly lastReadMs: number;

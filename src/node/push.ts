@@ -56,11 +56,10 @@ export interface PushWatch {
   readonly listener: PushListener;
   /** Whether changes of values are to be told: every write costs the server some for each listener. */
   readonly values: boolean;
-  /** Between two PINGs. */
-  readonly beatMs: number;
+  /** Between two PINGs; by default a second: nobody is in a hurry to know that it hangs. */
+  readonly beatMs?: number;
 }
 
-/** Where nothing but a hang is watched for. */
 const IDLE_BEAT_MS = 1_000;
 const INVALIDATE = '__redis__:invalidate';
 const LETTER = { value: 0x76, epoch: 0x65, sequence: 0x67, missed: 0x6d } as const;
@@ -175,7 +174,7 @@ export class PushChannel {
     const current = (): boolean => this.#generation === generation && connection.ready;
     await this.#track(connection, current);
     if (!current()) return;
-    // In one piece: they wait for one round trip.
+    // Side by side: they wait for one round trip.
     await Promise.all(Array.from(this.#listeners.keys(), (channel) => this.#ask(channel)));
     if (current()) this.#beatLater();
   }

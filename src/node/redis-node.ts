@@ -213,7 +213,7 @@ export class RedisNode implements CacheNode {
     return this.#standing.open();
   }
 
-  listening(): Promise<void> {
+  openPush(): Promise<void> {
     return this.#push.open();
   }
 

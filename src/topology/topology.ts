@@ -132,7 +132,7 @@ export class Topology {
    */
   async open(): Promise<void> {
     const { nodes } = this.#seats;
-    await Promise.all(nodes.map((node) => Promise.all([node.open(), node.listening()])));
+    await Promise.all(nodes.map((node) => Promise.all([node.open(), node.openPush()])));
     // One that came back with what it had waits for the control, which was not there yet.
     const down = this.#seats.nodes.filter((node) => node.state().state !== 'up');
     await Promise.all(down.map((node) => node.readmit()));

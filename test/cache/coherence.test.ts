@@ -175,20 +175,29 @@ describe('the connection that tells', () => {
 });
 
 describe('who waits for the load of another process', () => {
-  test('asks once, is told when it is over, and has the value', async () => {
+  /** One process loads, and another has found that it does. */
+  async function waiting(load: () => Promise<string>, otherwise: () => string) {
     const [one, two] = [await caches.open({ nodes }), await caches.open({ nodes })];
     const key = keyOn(one, 'node-1');
-    const load = Promise.withResolvers<string>();
-    const first = one.getOrSet(key, () => load.promise);
+    const first = one.getOrSet(key, load).catch(() => 'failed');
     await eventually(async () => expect((await one.explain(key)).leased).toBe(true));
-    const second = two.getOrSet(key, () => 'never');
+    const second = two.getOrSet(key, otherwise);
     const scripts = (): number => two.stats().nodes['node-1']!.scripts;
     await eventually(() => scripts() > 0);
+    return { one, two, key, scripts, both: Promise.all([first, second]), second };
+  }
+
+  test('asks once, is told when it is over, and has the value', async () => {
+    const load = Promise.withResolvers<string>();
+    const { two, scripts, both } = await waiting(
+      () => load.promise,
+      () => 'never',
+    );
     await new Promise((resolve) => setTimeout(resolve, 300));
     expect(scripts()).toBe(1);
     load.resolve('loaded');
     const overAt = performance.now();
-    expect(await Promise.all([first, second])).toEqual(['loaded', 'loaded']);
+    expect(await both).toEqual(['loaded', 'loaded']);
     expect(performance.now() - overAt).toBeLessThan(200);
     expect(scripts()).toBe(2);
     expect(two.stats()).toMatchObject({ loads: 0, awaited: 1 });
@@ -198,33 +207,29 @@ describe('who waits for the load of another process', () => {
     ['fails', (fail: (error: Error) => void) => fail(new Error('no'))],
     ['is overtaken by a set', undefined],
   ])('goes on when it %s', async (_, end) => {
-    const [one, two] = [await caches.open({ nodes }), await caches.open({ nodes })];
-    const key = keyOn(one, 'node-1');
     const load = Promise.withResolvers<string>();
-    const first = one.getOrSet(key, () => load.promise).catch(() => 'failed');
-    await eventually(async () => expect((await one.explain(key)).leased).toBe(true));
-    const second = two.getOrSet(key, () => 'second');
-    await eventually(() => two.stats().nodes['node-1']!.scripts > 0);
+    const { one, key, both, second } = await waiting(
+      () => load.promise,
+      () => 'second',
+    );
     const overAt = performance.now();
     if (end === undefined) await one.set(key, 'set');
     else end(load.reject);
     expect(await second).toBe(end === undefined ? 'set' : 'second');
     expect(performance.now() - overAt).toBeLessThan(400);
     load.resolve('late');
-    await first;
+    await both;
   });
 
   test('does not lose the news when it comes before it is waited for, nor for ever when it is lost', async () => {
-    const [one, two] = [await caches.open({ nodes }), await caches.open({ nodes })];
-    const key = keyOn(one, 'node-1');
     const load = Promise.withResolvers<string>();
-    const first = one.getOrSet(key, () => load.promise);
-    await eventually(async () => expect((await one.explain(key)).leased).toBe(true));
-    const second = two.getOrSet(key, () => 'never');
-    await eventually(() => two.stats().nodes['node-1']!.scripts > 0);
+    const { both } = await waiting(
+      () => load.promise,
+      () => 'never',
+    );
     for (const id of await listeners()) await redis('CLIENT', 'KILL', 'ID', id);
     load.resolve('loaded');
-    expect(await Promise.all([first, second])).toEqual(['loaded', 'loaded']);
+    expect(await both).toEqual(['loaded', 'loaded']);
   });
 });
 

@@ -149,7 +149,7 @@ export class SimulatedNode implements CacheNode {
     await this.readmit();
   }
 
-  async listening(): Promise<void> {}
+  async openPush(): Promise<void> {}
 
   async readmit(): Promise<void> {
     if (this.closed) return;
